@@ -1,0 +1,1 @@
+//! Petrel's gateway: HTTP and WebSocket sessions.

@@ -1,0 +1,144 @@
+//! Names. Only typed ids get into a subject, so nothing a client writes does.
+
+use schemas::{ChatId, DeviceId, UserId};
+
+/// A shard number, `0..P`.
+pub type Shard = u32;
+
+/// How many shards the inboxes are spread over; fixed when the streams are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shards(u32);
+
+impl Shards {
+    /// The default of a small cluster.
+    pub const DEFAULT: Self = Self(8);
+    /// The most a cluster may have.
+    pub const MAX: u32 = 256;
+
+    /// `count` shards, from 1 to 256.
+    pub fn new(count: u32) -> Option<Self> {
+        (1..=Self::MAX).contains(&count).then_some(Self(count))
+    }
+
+    /// How many there are.
+    pub fn count(self) -> u32 {
+        self.0
+    }
+
+    /// All of them.
+    pub fn all(self) -> impl Iterator<Item = Shard> {
+        0..self.0
+    }
+
+    /// The shard of a user's inboxes: FNV-1a-32 modulo P, which is what
+    /// nats-server's own `partition()` computes.
+    pub fn of(self, user: UserId) -> Shard {
+        fnv1a_32(user.to_string().as_bytes()) % self.0
+    }
+}
+
+fn fnv1a_32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The stream of one shard's inboxes.
+pub fn inbox_stream(shard: Shard) -> String {
+    format!("INBOX_{shard}")
+}
+
+/// All inboxes of a shard.
+pub fn inbox_wildcard(shard: Shard) -> String {
+    format!("inbox.{shard}.>")
+}
+
+/// One device's inbox.
+pub fn inbox(shards: Shards, user: UserId, device: DeviceId) -> String {
+    format!("inbox.{}.{user}.{device}", shards.of(user))
+}
+
+/// Where a shard's stored messages are republished.
+pub fn live_wildcard(shard: Shard) -> String {
+    format!("live.{shard}.>")
+}
+
+/// Where one device's stored messages are republished.
+pub fn live(shards: Shards, user: UserId, device: DeviceId) -> String {
+    format!("live.{}.{user}.{device}", shards.of(user))
+}
+
+/// The work queue of the receipts workers.
+pub const RECEIPTS_STREAM: &str = "RECEIPTS";
+/// Its subject.
+pub const RECEIPTS: &str = "receipts.batch";
+/// The durable consumer that all receipts workers share.
+pub const RECEIPTS_CONSUMER: &str = "receipts";
+
+/// The bucket of watermarks; its stream is `KV_receipts`.
+pub const RECEIPTS_BUCKET: &str = "receipts";
+/// The bucket of the embedded directory.
+pub const DIRECTORY_BUCKET: &str = "directory";
+
+/// The stream behind a bucket.
+pub fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+/// The subject of a bucket's key.
+pub fn bucket_subject(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
+}
+
+/// The key of how far `reader` got with the messages of `sender` in `chat`
+/// (`chat` from the sender's point of view).
+pub fn receipt_key(sender: UserId, chat: ChatId, reader: UserId) -> String {
+    format!("{sender}.receipt.{chat}.{reader}")
+}
+
+/// The key of how far a user has read `chat` on any device.
+pub fn read_key(user: UserId, chat: ChatId) -> String {
+    format!("{user}.read.{chat}")
+}
+
+/// Everything in the receipts bucket that one user's sessions are told.
+pub fn receipts_of(user: UserId) -> String {
+    format!("$KV.receipts.{user}.>")
+}
+
+/// Where the receipts bucket is republished, and notices are sent: all that
+/// one user's sessions are told besides messages.
+pub fn notify_wildcard(user: UserId) -> String {
+    format!("notify.{user}.>")
+}
+
+/// Where a [`schemas::event::Notice`] for all of a user's sessions goes.
+pub fn notice(user: UserId) -> String {
+    format!("notify.{user}.notice")
+}
+
+/// Told when a user's devices, blocks or settings changed, so caches let go.
+pub fn changed(user: UserId) -> String {
+    format!("changed.{user}")
+}
+
+/// All of [`changed`].
+pub const CHANGED_WILDCARD: &str = "changed.>";
+
+/// The stream of events nobody could decode.
+pub const DEAD_STREAM: &str = "DEAD";
+
+/// Where an undecodable event from this subject goes.
+pub fn dead(subject: &str) -> String {
+    format!("dead.{subject}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv_matches_the_reference_vectors() {
+        assert_eq!(fnv1a_32(b""), 0x811c_9dc5);
+        assert_eq!(fnv1a_32(b"a"), 0xe40c_292c);
+        assert_eq!(fnv1a_32(b"foobar"), 0xbf9c_f968);
+    }
+}

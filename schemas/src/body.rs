@@ -1,0 +1,235 @@
+//! Message bodies: what people say to each other.
+
+use base64::Engine as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    id::{MediaId, UserId},
+    limits::BODY_BYTES,
+};
+
+/// A message's content, tagged by `kind`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// Plain text.
+    Text {
+        /// What was written.
+        text: String,
+    },
+    /// A picture or a file that was uploaded before.
+    Media(Media),
+    /// Ciphertext the server cannot read.
+    Opaque {
+        /// Base64 (RFC 4648 §4, padded).
+        data: String,
+    },
+    /// Something the server tells; refused from a client.
+    Event(Event),
+}
+
+/// A reference to an upload, with what a client needs to show it before fetching.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Media {
+    /// The upload.
+    pub media: MediaId,
+    /// File name.
+    pub name: String,
+    /// Media type (RFC 6838).
+    pub mime: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Pixels across.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// A tiny preview, as the client encodes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnail: Option<String>,
+    /// Text shown with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+}
+
+/// What happened to a group; the message's `from` is who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// A group was made.
+    #[serde(rename = "group.created")]
+    GroupCreated {
+        /// Its name.
+        name: String,
+        /// Its members, the creator included.
+        members: Vec<UserId>,
+    },
+    /// A group got a new name.
+    #[serde(rename = "group.renamed")]
+    GroupRenamed {
+        /// The new name.
+        name: String,
+    },
+    /// Somebody was added.
+    #[serde(rename = "member.added")]
+    MemberAdded {
+        /// Who.
+        user: UserId,
+    },
+    /// Somebody was removed by an admin.
+    #[serde(rename = "member.removed")]
+    MemberRemoved {
+        /// Who.
+        user: UserId,
+    },
+    /// Somebody left.
+    #[serde(rename = "member.left")]
+    MemberLeft {
+        /// Who.
+        user: UserId,
+    },
+    /// Somebody's role changed.
+    #[serde(rename = "member.role")]
+    MemberRole {
+        /// Whose.
+        user: UserId,
+        /// The new role.
+        role: Role,
+    },
+}
+
+/// What a member may do in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Adds, removes and promotes.
+    Admin,
+    /// Reads and writes.
+    Member,
+}
+
+/// Why a body is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Above the limit.
+    #[error("a body is at most {BODY_BYTES} bytes of JSON text, this one has {0}")]
+    TooLarge(usize),
+    /// Missing or mistyped fields.
+    #[error("body: {0}")]
+    Mistyped(String),
+    /// A kind that clients cannot send, or a value that cannot be.
+    #[error("body: {0}")]
+    Invalid(String),
+}
+
+/// A body as its sender wrote it: checked once at the edge and from there on
+/// passed along byte for byte, so fields this version does not know survive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawBody(Box<RawValue>);
+
+impl RawBody {
+    /// Checks a client's body and keeps its text.
+    ///
+    /// # Errors
+    /// [`BodyError`] for one that is too large, mistyped, of a kind clients
+    /// cannot send (`event`, or unknown), or opaque but not base64.
+    pub fn parse(raw: &RawValue) -> Result<Self, BodyError> {
+        let text = raw.get();
+        if text.len() > BODY_BYTES {
+            return Err(BodyError::TooLarge(text.len()));
+        }
+        let mistyped = |error: serde_json::Error| BodyError::Mistyped(error.to_string());
+        let kind: Kind = serde_json::from_str(text).map_err(mistyped)?;
+        match kind.kind.as_str() {
+            "text" | "media" => check(text)?,
+            "opaque" => {
+                if let Body::Opaque { data } = parse(text)? {
+                    base64::engine::general_purpose::STANDARD.decode(data).map_err(|error| {
+                        BodyError::Invalid(format!("data is not base64: {error}"))
+                    })?;
+                }
+            }
+            "event" => return Err(BodyError::Invalid("events are made by the server".into())),
+            other => return Err(BodyError::Invalid(format!("unknown kind {:?}", Excerpt(other)))),
+        }
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The JSON text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Parses the text into its typed form.
+    ///
+    /// # Errors
+    /// When the kind is one this version does not know.
+    pub fn typed(&self) -> Result<Body, serde_json::Error> {
+        serde_json::from_str(self.get())
+    }
+}
+
+impl PartialEq for RawBody {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl From<&Body> for RawBody {
+    fn from(body: &Body) -> Self {
+        #[allow(clippy::expect_used, reason = "a body is plain data with string keys")]
+        Self(serde_json::value::to_raw_value(body).expect("a body is always JSON"))
+    }
+}
+
+impl JsonSchema for RawBody {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Body::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        Body::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Body::json_schema(generator)
+    }
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+fn check(text: &str) -> Result<(), BodyError> {
+    parse(text).map(drop)
+}
+
+fn parse(text: &str) -> Result<Body, BodyError> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        // The one value with a form of its own inside a body is the media id.
+        if message.contains(MediaId::PREFIX) {
+            BodyError::Invalid(message)
+        } else {
+            BodyError::Mistyped(message)
+        }
+    })
+}
+
+/// The first characters of a client's text, for an error message.
+pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
+
+impl std::fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 32;
+        match self.0.char_indices().nth(SHOWN) {
+            Some((cut, _)) => write!(f, "{:?}…", &self.0[..cut]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}

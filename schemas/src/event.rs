@@ -1,0 +1,123 @@
+//! Events between Petrel's own processes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{ChatId, DeviceId, UserId},
+    time::Micros,
+};
+
+/// What a gateway tells the receipts worker: everything its sessions
+/// acknowledged and read since the last batch, in one event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptsBatch {
+    /// Acknowledged messages, to be counted and deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acked: Vec<Acked>,
+    /// Read marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<MarkedRead>,
+}
+
+/// One device stored these messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acked {
+    /// Whose inbox.
+    pub user: UserId,
+    /// Which device's.
+    pub device: DeviceId,
+    /// The inbox positions, rising: all that the session was sent up to the ack.
+    pub seqs: Vec<u64>,
+    /// The newest acknowledged message of each sender in each chat.
+    pub marks: Vec<Mark>,
+}
+
+/// A place in what one sender wrote to one chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The chat, from the reader's point of view.
+    pub chat: ChatId,
+    /// Whose messages.
+    pub from: UserId,
+    /// Up to here.
+    pub ts: Micros,
+}
+
+/// One user has read in one chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedRead {
+    /// Who read.
+    pub user: UserId,
+    /// The chat, from the reader's point of view.
+    pub chat: ChatId,
+    /// Per sender, how far.
+    pub marks: BTreeMap<UserId, ReadMark>,
+    /// Whether the senders may know (`read_receipts`).
+    pub public: bool,
+}
+
+/// A read mark with the proof that came with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadMark {
+    /// Read up to here, as the client says.
+    pub read: Micros,
+    /// What the same socket has acknowledged from that sender, as far as the
+    /// gateway remembers. It lets the worker clamp without waiting for the
+    /// `Acked` that may still be under way on another worker.
+    pub acked: Micros,
+}
+
+/// The value under a receipt's key: how far one reader got with one sender in one chat.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// Reached a device.
+    pub delivered: Micros,
+    /// Was read; never beyond `delivered`.
+    pub read: Micros,
+}
+
+impl Watermark {
+    /// Both at their highest: order and repetition of events do not matter.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self { delivered: self.delivered.max(other.delivered), read: self.read.max(other.read) }
+    }
+}
+
+/// The value under a read-sync key: how far a user has read a chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadMarks {
+    /// Per sender.
+    pub marks: BTreeMap<UserId, Micros>,
+}
+
+/// Said once to all of a user's sessions, never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+pub enum Notice {
+    /// A device connected: an older session of the same device gives way.
+    Connected {
+        /// Which device.
+        device: DeviceId,
+        /// The new session.
+        session: String,
+        /// The gateway's clock at its hello.
+        at: Micros,
+    },
+    /// A device's tokens are no longer good: its socket closes.
+    Revoked {
+        /// Which device.
+        device: DeviceId,
+    },
+    /// Somebody types.
+    Typing {
+        /// The chat, from the reader's point of view.
+        chat: ChatId,
+        /// Who.
+        from: UserId,
+        /// Started, or stopped.
+        on: bool,
+    },
+}

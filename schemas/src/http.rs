@@ -1,0 +1,192 @@
+//! Requests and answers of the HTTP API.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DeviceId, MediaId, UserId};
+
+/// Every list is an object with `items`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+}
+
+/// `POST /v1/register`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Register {
+    /// Unique, whatever its case: 1 to 64 letters, digits, `.`, `_`, `-`, `+` or `@`.
+    pub username: String,
+    /// At most 1,024 bytes; the shortest accepted is the operator's choice.
+    pub password: String,
+    /// Shown to others: 1 to 128 characters.
+    pub name: String,
+    /// E.164, kept private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// The device that registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<LoginDevice>,
+}
+
+/// `POST /v1/login`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Login {
+    /// As registered, in any case.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// The device to log in; without an `id` a new one is linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<LoginDevice>,
+}
+
+/// The device of a login.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LoginDevice {
+    /// A device that was linked before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<DeviceId>,
+    /// What its owner calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For example `ios`, `android` or `web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+}
+
+/// The answer to register, login and token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// On which device.
+    pub device: DeviceId,
+    /// For the socket's hello and the `Authorization: Bearer` header.
+    pub access_token: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    /// For `POST /v1/token`.
+    pub refresh_token: String,
+}
+
+/// `POST /v1/token`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Refresh {
+    /// The newest refresh token.
+    pub refresh_token: String,
+}
+
+/// What a user sees of themself: `GET /v1/me`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Me {
+    /// The user's id.
+    pub id: UserId,
+    /// As registered.
+    pub username: String,
+    /// Shown to others.
+    pub name: String,
+    /// Profile picture.
+    pub picture: Option<MediaId>,
+    /// E.164; only its owner sees it.
+    pub phone: Option<String>,
+    /// Privacy and push.
+    pub settings: Settings,
+}
+
+/// A user's choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Settings {
+    /// Who sees when this user was last seen.
+    pub last_seen: LastSeen,
+    /// Whether Read is shown, both ways.
+    pub read_receipts: bool,
+    /// Whether a push may carry the message's text.
+    pub push_preview: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { last_seen: LastSeen::Everyone, read_receipts: true, push_preview: false }
+    }
+}
+
+/// Who sees when a user was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LastSeen {
+    /// Everyone who is not blocked.
+    Everyone,
+    /// Nobody.
+    Nobody,
+}
+
+/// `PATCH /v1/me`: what is absent stays; `null` clears `picture` and `phone`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PatchMe {
+    /// Shown to others: 1 to 128 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Profile picture.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schemars(with = "Option<MediaId>")]
+    pub picture: Option<Option<MediaId>>,
+    /// E.164.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schemars(with = "Option<String>")]
+    pub phone: Option<Option<String>>,
+    /// Privacy and push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<PatchSettings>,
+}
+
+/// Settings to change; what is absent stays.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PatchSettings {
+    /// Who sees when this user was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<LastSeen>,
+    /// Whether Read is shown, both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_receipts: Option<bool>,
+    /// Whether a push may carry the message's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_preview: Option<bool>,
+}
+
+/// What everyone signed in sees of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Profile {
+    /// The user's id.
+    pub id: UserId,
+    /// As registered.
+    pub username: String,
+    /// Shown to others.
+    pub name: String,
+    /// Profile picture.
+    pub picture: Option<MediaId>,
+}
+
+/// One of a user's linked devices: `GET /v1/me/devices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Device {
+    /// The device's id.
+    pub id: DeviceId,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// For example `ios`, `android` or `web`.
+    pub platform: Option<String>,
+    /// When it was linked, in milliseconds since 1970.
+    pub linked: crate::time::Millis,
+    /// Whether this is the device that asks.
+    pub current: bool,
+}
+
+/// Tells an explicit `null` from an absent field.
+fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,1 @@
+//! Petrel's directory of users and devices.

@@ -1,0 +1,1 @@
+//! Petrel's workers: receipts.
