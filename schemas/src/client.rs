@@ -3,14 +3,15 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     body::{BodyError, Excerpt, RawBody},
     error::ErrorCode,
     id::{ChatId, MessageId, UserId},
-    limits::WATCH_USERS,
+    integer::{self, Integer},
+    limits::{MESSAGE_ID_BYTES, WATCH_USERS},
     time::Micros,
 };
 
@@ -146,6 +147,10 @@ impl Frame {
     /// # Errors
     /// [`FrameError`], ready to be answered.
     pub fn parse(text: &str) -> Result<Self, FrameError> {
+        // serde's derive takes an array for a struct; the protocol does not.
+        if !text.trim_start().starts_with('{') {
+            return Err(FrameError::bad("a frame is one JSON object"));
+        }
         let tag: Tag = from_str(text).map_err(FrameError::bad)?;
         let about =
             |error: FrameError| FrameError { reference: Some(tag.kind.to_string()), ..error };
@@ -154,7 +159,7 @@ impl Frame {
                 let hello: RawHello = typed(text).map_err(about)?;
                 let receipts_after = hello
                     .receipts_after
-                    .map_or(Ok(0), |after| after.unsigned("receipts_after").map_err(about))?;
+                    .map_or(Ok(0), |after| unsigned(after, "receipts_after").map_err(about))?;
                 Ok(Self::Hello(Hello { token: hello.token, receipts_after }))
             }
             "auth" => typed(text).map(Self::Auth).map_err(about),
@@ -169,7 +174,7 @@ impl Frame {
             }
             "ack" => {
                 let ack: RawAck = typed(text).map_err(about)?;
-                let seq = ack.seq.unsigned("seq").map_err(about)?;
+                let seq = unsigned(ack.seq, "seq").map_err(about)?;
                 Ok(Self::Ack(Ack { seq }))
             }
             "read" => {
@@ -187,7 +192,8 @@ impl Frame {
             other => Err(FrameError {
                 code: ErrorCode::UnknownType,
                 message: format!("unknown type {:?}", Excerpt(other)),
-                reference: None,
+                // Echoed like an id, and so no longer than one.
+                reference: (other.len() <= MESSAGE_ID_BYTES).then(|| other.to_owned()),
             }),
         }
     }
@@ -320,67 +326,10 @@ fn id<T: std::str::FromStr<Err = crate::id::ParseIdError>>(
     text.parse().map_err(|error| invalid(format!("{field}: {error}, not {:?}", Excerpt(text))))
 }
 
+fn unsigned(integer: Integer, field: &str) -> Result<u64, FrameError> {
+    integer.unsigned().map_err(|error| invalid(format!("{field}: {error}")))
+}
+
 fn invalid(message: String) -> FrameError {
     FrameError { code: ErrorCode::Invalid, message, reference: None }
-}
-
-/// Any JSON integer, however large or negative: whether it makes sense is asked later.
-#[derive(Clone, Copy)]
-struct Integer(i128);
-
-impl Integer {
-    fn unsigned(self, field: &str) -> Result<u64, FrameError> {
-        if self.0 < 0 {
-            return Err(invalid(format!("{field}: not below 0")));
-        }
-        Ok(u64::try_from(self.0).unwrap_or(u64::MAX))
-    }
-
-    fn micros(self) -> Micros {
-        Micros(self.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
-    }
-}
-
-impl<'de> Deserialize<'de> for Integer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Integer;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an integer")
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Integer, E> {
-                Ok(Integer(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Integer, E> {
-                Ok(Integer(value.into()))
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Integer, E> {
-                // JSON has one kind of number: an integer beyond 64 bits, or one
-                // written as 1.0 or 1e6, arrives here.
-                if value.fract() == 0.0 {
-                    Ok(Integer(value as i128))
-                } else {
-                    Err(E::invalid_type(de::Unexpected::Float(value), &self))
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-mod integer {
-    use serde::{Deserialize, Deserializer};
-
-    pub(super) fn null_is_zero<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<u64, D::Error> {
-        Ok(Option::deserialize(deserializer)?.unwrap_or(0))
-    }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod http;
 pub mod id;
+mod integer;
 pub mod limits;
 pub mod server;
 pub mod stored;
