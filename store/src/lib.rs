@@ -1,1 +1,17 @@
-//! Petrel's directory of users and devices.
+//! Petrel's directory: users, their devices and tokens, usernames, blocks and settings.
+//!
+//! Everything goes through one trait, [`Directory`], whose operations are each
+//! atomic on a single document, so that any store with compare-and-set can
+//! stand behind it.
+
+mod directory;
+mod error;
+mod token;
+mod user;
+mod username;
+
+pub use directory::Directory;
+pub use error::DirectoryError;
+pub use token::{Family, ParseFamilyError, RefreshClaim, Rotation, TokenState};
+pub use user::{Device, NewDevice, NewUser, PasswordHash, User, UserPatch};
+pub use username::{ParseUsernameError, Username};

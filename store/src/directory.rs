@@ -1,0 +1,141 @@
+//! The directory's contract.
+
+use async_trait::async_trait;
+use schemas::{DeviceId, Micros, UserId};
+
+use crate::{
+    error::DirectoryError,
+    token::{RefreshClaim, Rotation},
+    user::{Device, NewDevice, NewUser, User, UserPatch},
+    username::Username,
+};
+
+/// Users, devices, usernames, token state, blocks and settings.
+///
+/// Every call changes at most one document atomically. Calls are safe to
+/// repeat after [`DirectoryError::Unavailable`], which a write may answer
+/// although it was stored.
+///
+/// # How new an answer is
+/// A write sees everything that was answered before it. [`user`](Self::user),
+/// [`users`](Self::users) and [`user_by_username`](Self::user_by_username) may
+/// come from a replica that is a moment behind, but what they do not find is
+/// confirmed with the newest state, so `None` is to be believed. What a found
+/// user *contains* may still be old. So before a caller refuses for want of
+/// something inside (a device that is not there, a token family that does not
+/// match), and when it fills a cache again after an invalidation, it asks
+/// [`user_fresh`](Self::user_fresh).
+///
+/// # What changes for caches
+/// Gateways cache users and blocks. The directory tells nobody: after each of
+/// these the caller publishes on `nats::subject::changed` of that user:
+///
+/// | call | changes |
+/// |---|---|
+/// | `update_user` | name, phone, picture, settings |
+/// | `link_device`, `unlink_device` | devices |
+/// | `renew_family`, `rotate_token` when `Revoked` | a device's family, and so which access tokens are good |
+/// | `block`, `unblock` | the blocked users |
+///
+/// `create_user` makes an id that nobody can have cached, and `rotate_token`
+/// when `Issued` moves only numbers that no cache is asked for.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Registers a user together with the first device, whose first refresh
+    /// token counts as issued ([`TokenState::newest`](crate::TokenState::newest)).
+    ///
+    /// # Errors
+    /// [`Conflict`](DirectoryError::Conflict) when the username is taken. A
+    /// repeat after `Unavailable` answers that too if the first try had been stored.
+    async fn create_user(&self, new: NewUser) -> Result<User, DirectoryError>;
+
+    /// The user of that id.
+    ///
+    /// # Errors
+    /// Only [`Unavailable`](DirectoryError::Unavailable) and
+    /// [`Unreadable`](DirectoryError::Unreadable), as any call.
+    async fn user(&self, id: UserId) -> Result<Option<User>, DirectoryError>;
+
+    /// As [`user`](Self::user), from the newest state; costs more.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn user_fresh(&self, id: UserId) -> Result<Option<User>, DirectoryError>;
+
+    /// The users of those ids, read concurrently: in the order of `ids`, each
+    /// once, unknown ones left out. The caller bounds the number
+    /// ([`schemas::limits::BULK_IDS`]).
+    ///
+    /// # Errors
+    /// As [`user`](Self::user); one failure fails the call.
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, DirectoryError>;
+
+    /// The user of that name, in whatever case it is written.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn user_by_username(&self, username: &Username) -> Result<Option<User>, DirectoryError>;
+
+    /// Changes what the patch names, and answers the user as stored.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user.
+    async fn update_user(&self, id: UserId, patch: &UserPatch) -> Result<User, DirectoryError>;
+
+    /// Links a new device, with its first refresh token counted as issued.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user,
+    /// [`LimitReached`](DirectoryError::LimitReached) when the user has
+    /// [`schemas::limits::DEVICES`], however many race for the last place.
+    async fn link_device(&self, user: UserId, device: NewDevice) -> Result<Device, DirectoryError>;
+
+    /// Unlinks a device, which makes its tokens worthless. Answers whether it
+    /// was linked when the call began; of racing calls more than one may say so.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user.
+    async fn unlink_device(&self, user: UserId, device: DeviceId) -> Result<bool, DirectoryError>;
+
+    /// A login on a device that is linked: a new family whose first refresh
+    /// token counts as issued, so that all earlier tokens of the device are worthless.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user, or a device
+    /// that is not linked.
+    async fn renew_family(&self, user: UserId, device: DeviceId) -> Result<Device, DirectoryError>;
+
+    /// Presents a refresh token at `now` and carries out what it means
+    /// ([`TokenState::present`](crate::TokenState::present)).
+    ///
+    /// # Errors
+    /// As [`user`](Self::user): an unknown user or device is [`Rotation::Refused`].
+    async fn rotate_token(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        presented: RefreshClaim,
+        now: Micros,
+    ) -> Result<Rotation, DirectoryError>;
+
+    /// `user` blocks `other`; again changes nothing. That both exist is the
+    /// caller's to check.
+    ///
+    /// # Errors
+    /// [`LimitReached`](DirectoryError::LimitReached) beyond
+    /// [`schemas::limits::BLOCKED_USERS`].
+    async fn block(&self, user: UserId, other: UserId) -> Result<(), DirectoryError>;
+
+    /// `user` no longer blocks `other`; again changes nothing.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn unblock(&self, user: UserId, other: UserId) -> Result<(), DirectoryError>;
+
+    /// Whom a user has blocked, in the order they were blocked, from the
+    /// newest state. Empty for an unknown user.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, DirectoryError>;
+}
