@@ -99,6 +99,40 @@ pub fn read_key(user: UserId, chat: ChatId) -> String {
     format!("{user}.read.{chat}")
 }
 
+/// What a key of the receipts bucket is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptsKey {
+    /// See [`receipt_key`].
+    Receipt {
+        /// From the sender's point of view.
+        chat: ChatId,
+        /// Who received or read.
+        reader: UserId,
+    },
+    /// See [`read_key`].
+    Read {
+        /// The chat that was read.
+        chat: ChatId,
+    },
+}
+
+impl ReceiptsKey {
+    /// Reads a key back, from the bucket's subject or from where it was republished.
+    pub fn parse(subject: &str) -> Option<Self> {
+        let rest =
+            subject.strip_prefix("$KV.receipts.").or_else(|| subject.strip_prefix("notify."))?;
+        let mut tokens = rest.split('.').skip(1);
+        let key = match (tokens.next()?, tokens.next()?, tokens.next()) {
+            ("receipt", chat, Some(reader)) => {
+                Self::Receipt { chat: chat.parse().ok()?, reader: reader.parse().ok()? }
+            }
+            ("read", chat, None) => Self::Read { chat: chat.parse().ok()? },
+            _ => return None,
+        };
+        tokens.next().is_none().then_some(key)
+    }
+}
+
 /// Everything in the receipts bucket that one user's sessions are told.
 pub fn receipts_of(user: UserId) -> String {
     format!("$KV.receipts.{user}.>")
@@ -134,6 +168,21 @@ pub fn dead(subject: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn receipts_keys_are_read_back() {
+        let (alice, bob) = (UserId::mint(), UserId::mint());
+        let key = receipt_key(alice, ChatId::User(bob), bob);
+        let receipt = ReceiptsKey::Receipt { chat: ChatId::User(bob), reader: bob };
+        assert_eq!(ReceiptsKey::parse(&bucket_subject(RECEIPTS_BUCKET, &key)), Some(receipt));
+        assert_eq!(ReceiptsKey::parse(&format!("notify.{key}")), Some(receipt));
+        let read = ReceiptsKey::Read { chat: ChatId::User(bob) };
+        assert_eq!(
+            ReceiptsKey::parse(&format!("notify.{}", read_key(alice, ChatId::User(bob)))),
+            Some(read)
+        );
+        assert_eq!(ReceiptsKey::parse(&notice(alice)), None);
+    }
 
     #[test]
     fn fnv_matches_the_reference_vectors() {

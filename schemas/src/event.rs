@@ -50,6 +50,8 @@ pub struct Mark {
 pub struct MarkedRead {
     /// Who read.
     pub user: UserId,
+    /// On which device.
+    pub device: DeviceId,
     /// The chat, from the reader's point of view.
     pub chat: ChatId,
     /// Per sender, how far.
@@ -91,6 +93,10 @@ impl Watermark {
 pub struct ReadMarks {
     /// Per sender.
     pub marks: BTreeMap<UserId, Micros>,
+    /// The device that made every one of these marks; nothing once two devices
+    /// had a part in them. It spares a device the echo of its own reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
 }
 
 /// Said once to all of a user's sessions, never stored.
@@ -110,6 +116,11 @@ pub enum Notice {
     Revoked {
         /// Which device.
         device: DeviceId,
+    },
+    /// The user's own choice whether Read is shown has changed.
+    ReadReceipts {
+        /// The new choice.
+        on: bool,
     },
     /// Somebody types.
     Typing {
