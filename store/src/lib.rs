@@ -5,13 +5,16 @@
 //! stand behind it.
 
 mod directory;
+mod document;
 mod error;
+mod kv;
 mod token;
 mod user;
 mod username;
 
 pub use directory::Directory;
 pub use error::DirectoryError;
+pub use kv::KvDirectory;
 pub use token::{Family, ParseFamilyError, RefreshClaim, Rotation, TokenState};
 pub use user::{Device, NewDevice, NewUser, PasswordHash, User, UserPatch};
 pub use username::{ParseUsernameError, Username};

@@ -35,7 +35,6 @@ impl Username {
     }
 
     /// One that was accepted before, even if today's rules would refuse it.
-    #[allow(dead_code, reason = "the implementations come next")]
     pub(crate) fn accepted(spelling: String) -> Self {
         let folded = fold(&spelling).into();
         Self { spelling: spelling.into(), folded }

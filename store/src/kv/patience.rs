@@ -1,0 +1,80 @@
+//! How long one call to the directory goes on trying.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::error::{DirectoryError, Source};
+
+/// The longest one call takes. A stream that lost its leader is without one
+/// for about eight seconds; a call should live through that.
+const CALL: Duration = Duration::from_secs(12);
+/// The longest one request waits: an answer that is lost, with the server that
+/// died, must leave time to ask the next one.
+const REQUEST: Duration = Duration::from_secs(3);
+/// The first pause; it doubles from try to try.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// The longest pause while others change the same document: each of their
+/// turns takes a few milliseconds.
+const CONTENDED_PAUSE: Duration = Duration::from_millis(64);
+/// The longest pause while there is no answer.
+const UNANSWERED_PAUSE: Duration = Duration::from_millis(512);
+
+/// What one call has left: shared by all its requests.
+pub(super) struct Patience {
+    until: Instant,
+    tries: u32,
+}
+
+/// Why a request has to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Somebody else changed the document first.
+    #[error("others changed the document first")]
+    Contended,
+    /// Refused, or not answered: a write may still have been stored.
+    #[error(transparent)]
+    Unanswered(#[from] Source),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no answer in time")]
+struct TooLate;
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { until: Instant::now() + CALL, tries: 0 }
+    }
+
+    /// Waits for one request's answer.
+    pub(super) async fn wait<T, E>(
+        &self,
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Source>
+    where
+        E: Into<Source>,
+    {
+        let until = self.until.min(Instant::now() + REQUEST);
+        match tokio::time::timeout_at(until, request).await {
+            Ok(answer) => answer.map_err(Into::into),
+            Err(_) => Err(TooLate.into()),
+        }
+    }
+
+    /// Pauses before the next try, for a random time so that those who collided
+    /// do not collide again. Fails with the trouble when patience is at its end.
+    pub(super) async fn pause(&mut self, trouble: Trouble) -> Result<(), DirectoryError> {
+        let longest = match trouble {
+            Trouble::Contended => CONTENDED_PAUSE,
+            Trouble::Unanswered(_) => UNANSWERED_PAUSE,
+        };
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.tries.min(16));
+        let pause = doubled.min(longest).mul_f64(rand::random_range(0.25..1.0));
+        self.tries += 1;
+        if Instant::now() + pause >= self.until {
+            return Err(DirectoryError::Unavailable(trouble.into()));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
