@@ -1,4 +1,22 @@
 //! Petrel on NATS JetStream: every subject, stream, bucket and consumer is named
 //! here and nowhere else, and so are the operations on inboxes.
+//!
+//! Start with [`Bus`] for the connection, [`Inboxes`] for messages and
+//! [`Topology`] for what JetStream has to hold.
 
+pub mod api;
+pub mod bus;
+pub mod direct;
+pub mod inbox;
+mod leader;
+pub mod options;
+pub mod receipts;
+mod retry;
 pub mod subject;
+pub mod topology;
+
+pub use bus::Bus;
+pub use inbox::Inboxes;
+pub use options::NatsOptions;
+pub use receipts::ReceiptsKv;
+pub use topology::Topology;

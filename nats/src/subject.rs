@@ -56,6 +56,11 @@ pub fn inbox(shards: Shards, user: UserId, device: DeviceId) -> String {
     format!("inbox.{}.{user}.{device}", shards.of(user))
 }
 
+/// What the subjects of all of a user's inboxes begin with.
+pub(crate) fn inboxes_prefix(shards: Shards, user: UserId) -> String {
+    format!("inbox.{}.{user}.", shards.of(user))
+}
+
 /// Where a shard's stored messages are republished.
 pub fn live_wildcard(shard: Shard) -> String {
     format!("live.{shard}.>")
@@ -70,11 +75,15 @@ pub fn live(shards: Shards, user: UserId, device: DeviceId) -> String {
 pub const RECEIPTS_STREAM: &str = "RECEIPTS";
 /// Its subject.
 pub const RECEIPTS: &str = "receipts.batch";
+/// All that it takes.
+pub(crate) const RECEIPTS_WILDCARD: &str = "receipts.>";
 /// The durable consumer that all receipts workers share.
 pub const RECEIPTS_CONSUMER: &str = "receipts";
 
 /// The bucket of watermarks; its stream is `KV_receipts`.
 pub const RECEIPTS_BUCKET: &str = "receipts";
+/// Where the bucket of watermarks is republished.
+pub(crate) const RECEIPTS_REPUBLISHED: &str = "notify.>";
 /// The bucket of the embedded directory.
 pub const DIRECTORY_BUCKET: &str = "directory";
 
@@ -159,6 +168,9 @@ pub const CHANGED_WILDCARD: &str = "changed.>";
 
 /// The stream of events nobody could decode.
 pub const DEAD_STREAM: &str = "DEAD";
+
+/// All that it takes.
+pub(crate) const DEAD_WILDCARD: &str = "dead.>";
 
 /// Where an undecodable event from this subject goes.
 pub fn dead(subject: &str) -> String {

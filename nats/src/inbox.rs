@@ -1,0 +1,266 @@
+//! What can be done with inboxes: store, read, delete, purge.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Request, header::NATS_MESSAGE_ID};
+use bytes::Bytes;
+use schemas::{DeviceId, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{self, ApiError, Failure, REQUEST_TIMEOUT, ServerError},
+    bus::Bus,
+    direct::Query,
+    leader::{self, Select},
+    retry::Retries,
+    subject,
+};
+
+/// How long a message is tried to be stored. Losing the leader of a replicated
+/// stream stalls its shards for about 8 s, and a send is to outlast that.
+pub const STORE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// What [`Inboxes::read`], [`Inboxes::read_leader`] and [`Inboxes::get`] fail with.
+pub type ReadError = Failure;
+/// What [`Inboxes::delete`] and [`Inboxes::purge`] fail with.
+pub type DeleteError = Failure;
+
+/// All devices' inboxes.
+#[derive(Debug, Clone)]
+pub struct Inboxes {
+    bus: Bus,
+}
+
+/// A message is durably in an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its position there.
+    pub seq: u64,
+    /// It was stored by an earlier call with the same id.
+    pub duplicate: bool,
+}
+
+/// Why a message is not in the inbox, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The device has not fetched its messages and its inbox is at its limit.
+    #[error("the inbox is full")]
+    Full,
+    /// No acknowledgement within [`STORE_DEADLINE`]. The message may still
+    /// turn out to be stored: try again with the same id.
+    #[error("JetStream is unavailable")]
+    Unavailable(#[source] ApiError),
+    /// JetStream will not store it, now or later.
+    #[error("JetStream refused the message")]
+    Refused(#[source] ApiError),
+}
+
+/// A message in an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its position in the user's shard.
+    pub seq: u64,
+    /// The stored message: JSON of [`schemas::stored::StoredMessage`].
+    pub payload: Bytes,
+}
+
+/// A run of an inbox's messages without a hole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In order of their `seq`.
+    pub messages: Vec<StoredEntry>,
+    /// Nothing lay beyond this page, as far as the replica that answered knew.
+    pub end: bool,
+}
+
+impl Inboxes {
+    /// The inboxes behind this connection.
+    pub fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+
+    /// Stores a message in a device's inbox. It is tried again under the same
+    /// `dedupe_id` until it is acknowledged, refused or [`STORE_DEADLINE`] has
+    /// passed, so it ends up there once however often that takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] at once when the inbox is at its limit.
+    pub async fn store(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        dedupe_id: &str,
+        stored: Bytes,
+    ) -> Result<Stored, StoreError> {
+        let subject = subject::inbox(self.bus.shards, user, device);
+        let mut retries = Retries::within(STORE_DEADLINE);
+        loop {
+            let timeout = retries.attempt(REQUEST_TIMEOUT);
+            match self.store_once(subject.clone(), dedupe_id, stored.clone(), timeout).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) if is_full(&error) => return Err(StoreError::Full),
+                Err(error) if !error.is_transient() => return Err(StoreError::Refused(error)),
+                Err(error) => {
+                    if !retries.pause().await {
+                        return Err(StoreError::Unavailable(error));
+                    }
+                    tracing::debug!(%user, %device, dedupe_id, %error, "storing again");
+                }
+            }
+        }
+    }
+
+    /// Reads stored messages with `seq >= from`, up to `max_items`. A page also
+    /// ends with the message that reaches `max_bytes` (of subject, headers and
+    /// payload), so it holds at least one where there is one.
+    ///
+    /// # Errors
+    /// When no replica answered within [`crate::direct::READ_DEADLINE`].
+    pub async fn read(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        from: u64,
+        max_items: usize,
+        max_bytes: usize,
+    ) -> Result<Page, ReadError> {
+        let stream = self.stream(user);
+        let filter = subject::inbox(self.bus.shards, user, device);
+        let query = Query { stream: &stream, filter: &filter, from, max_items, max_bytes };
+        let page = self.bus.reads.page(query).await?;
+        let messages = page.entries.into_iter();
+        Ok(Page {
+            messages: messages
+                .map(|entry| StoredEntry { seq: entry.seq, payload: entry.payload })
+                .collect(),
+            end: page.end,
+        })
+    }
+
+    /// Asks the shard's leader for the first message with `seq >= from`: what
+    /// replicas that lag cannot hide.
+    ///
+    /// # Errors
+    /// When there was no leader to answer within [`crate::direct::READ_DEADLINE`].
+    pub async fn read_leader(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        from: u64,
+    ) -> Result<Option<StoredEntry>, ReadError> {
+        let filter = subject::inbox(self.bus.shards, user, device);
+        let select = Select::From { seq: from.max(1), next_by_subj: &filter };
+        let found = leader::read(&self.bus.client, &self.stream(user), select).await?;
+        Ok(found.map(|found| StoredEntry { seq: found.seq, payload: found.payload }))
+    }
+
+    /// One message by its position in the user's shard; none when it is not
+    /// there, or lies in somebody else's inbox.
+    ///
+    /// # Errors
+    /// When nobody answered within [`crate::direct::READ_DEADLINE`].
+    pub async fn get(&self, user: UserId, seq: u64) -> Result<Option<Bytes>, ReadError> {
+        let stream = self.stream(user);
+        let theirs = subject::inboxes_prefix(self.bus.shards, user);
+        if let Some(entry) = self.bus.reads.at(&stream, seq).await? {
+            return Ok(entry.subject().starts_with(&theirs).then_some(entry.payload));
+        }
+        let found = leader::read(&self.bus.client, &stream, Select::At { seq }).await?;
+        Ok(found.filter(|found| found.subject.starts_with(&theirs)).map(|found| found.payload))
+    }
+
+    /// Deletes a delivered message. Its bytes are not overwritten on the disk
+    /// (that costs hundreds of times as much), they only become unreachable
+    /// until the block is compacted. An absent message is no error.
+    ///
+    /// # Errors
+    /// When there was no leader to answer in time: delete it again later.
+    pub async fn delete(&self, user: UserId, seq: u64) -> Result<(), DeleteError> {
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.stream(user));
+        let request = Bytes::from(format!(r#"{{"seq":{seq},"no_erase":true}}"#));
+        match api::ask::<Done>(&self.bus.client, subject, request, REQUEST_TIMEOUT).await {
+            Ok(Done {}) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a device's messages up to this `seq`, inclusive, or all of
+    /// them; says how many.
+    ///
+    /// # Errors
+    /// When there was no leader to answer in time: purge again later.
+    pub async fn purge(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        up_to: Option<u64>,
+    ) -> Result<u64, DeleteError> {
+        #[derive(Serialize)]
+        struct Purge<'a> {
+            filter: &'a str,
+            /// Exclusive, and everything where it is absent.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            seq: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Purged {
+            purged: u64,
+        }
+        let filter = subject::inbox(self.bus.shards, user, device);
+        let purge = Purge { filter: &filter, seq: up_to.map(|seq| seq.saturating_add(1)) };
+        #[allow(clippy::expect_used, reason = "numbers and strings are always JSON")]
+        let request = Bytes::from(serde_json::to_vec(&purge).expect("a purge is always JSON"));
+        let subject = format!("$JS.API.STREAM.PURGE.{}", self.stream(user));
+        let Purged { purged } =
+            api::ask(&self.bus.client, subject, request, REQUEST_TIMEOUT).await?;
+        Ok(purged)
+    }
+
+    async fn store_once(
+        &self,
+        subject: String,
+        dedupe_id: &str,
+        stored: Bytes,
+        timeout: Duration,
+    ) -> Result<Stored, ApiError> {
+        #[derive(Deserialize)]
+        struct Ack {
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, dedupe_id);
+        let request = Request::new().headers(headers).payload(stored);
+        let answer = api::send(&self.bus.client, subject, request, timeout).await?;
+        let Ack { seq, duplicate } = api::read(&answer.payload)?;
+        Ok(Stored { seq, duplicate })
+    }
+
+    fn stream(&self, user: UserId) -> String {
+        subject::inbox_stream(self.bus.shards.of(user))
+    }
+}
+
+#[derive(Deserialize)]
+struct Done {}
+
+fn is_full(error: &ApiError) -> bool {
+    // Every reason not to store has one number; only the text tells which.
+    matches!(error, ApiError::Server(error) if error.number == ServerError::STORE_FAILED
+        && error.description.starts_with("maximum messages per subject exceeded"))
+}
+
+/// Where a message is not there, the server says so in four ways, which depend
+/// on how it went and on whether the stream is replicated.
+fn is_absent(error: &ApiError) -> bool {
+    const ABSENT: [&str; 3] = ["no message found", "stream store EOF", "deleted message"];
+    match error {
+        ApiError::Server(error) if error.number == ServerError::SEQUENCE_NOT_FOUND => true,
+        ApiError::Server(error) if error.number == ServerError::DELETE_FAILED => {
+            ABSENT.contains(&error.description.as_str())
+        }
+        _ => false,
+    }
+}

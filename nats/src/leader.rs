@@ -1,0 +1,76 @@
+//! Reads that the stream's leader answers, so that nothing it has acknowledged
+//! is missing. They go through the JetStream API queue and come as base64:
+//! slower than [`crate::direct`], and only for what must not lag.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{self, ApiError, REQUEST_TIMEOUT, ServerError},
+    direct::READ_DEADLINE,
+    retry::Retries,
+};
+
+/// Which message.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Select<'a> {
+    /// The one with this sequence.
+    At { seq: u64 },
+    /// The first on this subject with this sequence or a greater one.
+    From { seq: u64, next_by_subj: &'a str },
+    /// The newest on this subject.
+    Last { last_by_subj: &'a str },
+}
+
+/// A message as the leader has it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) seq: u64,
+    pub(crate) subject: String,
+    pub(crate) payload: Bytes,
+}
+
+/// Asks the leader of this stream for one message, for up to [`READ_DEADLINE`].
+pub(crate) async fn read(
+    client: &async_nats::Client,
+    stream: &str,
+    select: Select<'_>,
+) -> Result<Option<Found>, ApiError> {
+    let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    #[allow(clippy::expect_used, reason = "numbers and strings are always JSON")]
+    let request = Bytes::from(serde_json::to_vec(&select).expect("a selection is always JSON"));
+    let mut retries = Retries::within(READ_DEADLINE);
+    loop {
+        let timeout = retries.attempt(REQUEST_TIMEOUT);
+        match api::ask::<Answer>(client, subject.clone(), request.clone(), timeout).await {
+            Ok(answer) => return answer.message.decode().map(Some),
+            Err(error) if error.is(ServerError::NO_MESSAGE) => return Ok(None),
+            Err(error) if error.is_transient() && retries.pause().await => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    message: Raw,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    subject: String,
+    seq: u64,
+    #[serde(default)]
+    data: String,
+}
+
+impl Raw {
+    fn decode(self) -> Result<Found, ApiError> {
+        let payload = BASE64_STANDARD
+            .decode(self.data)
+            .map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        Ok(Found { seq: self.seq, subject: self.subject, payload: payload.into() })
+    }
+}
