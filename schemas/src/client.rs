@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Frame {
-    /// First frame, within 10 s.
+    /// The first frame, within 10 s of the socket's opening.
     Hello(Hello),
     /// Renews the session's token.
     Auth(Auth),
@@ -46,18 +46,20 @@ pub struct Hello {
     pub token: String,
     /// The largest `rev` this client has stored; 0 asks for all.
     #[serde(default, deserialize_with = "integer::null_is_zero")]
-    #[schemars(with = "u64")]
+    #[schemars(with = "Option<u64>")]
     pub receipts_after: u64,
 }
 
-/// A newer access token of the same user and device.
+/// Not answered on success. The token of another user or device, or none before
+/// the session's expires, closes the socket with 4401.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Auth {
     /// An access token.
     pub token: String,
 }
 
-/// A message.
+/// Sending the same `id` again is safe: within the dedupe window of 2 minutes it
+/// stores nothing new, and is answered with the same `sent`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Send {
     /// The client's own id for it, the same on every retry.
@@ -74,7 +76,7 @@ pub struct Send {
     pub after: Option<Micros>,
 }
 
-/// The id of a failed send.
+/// Names a send that was refused with a code that holds its chat back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drop {
     /// The send's id.
@@ -88,7 +90,8 @@ pub struct Ack {
     pub seq: u64,
 }
 
-/// Read marks in one chat.
+/// A mark is clamped to what this user's devices have acknowledged from that
+/// sender in the chat; an `ack` sent before it on the same socket counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Read {
     /// The peer or group.
@@ -97,7 +100,7 @@ pub struct Read {
     pub marks: BTreeMap<UserId, Micros>,
 }
 
-/// Typing in a chat.
+/// First to be dropped under load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Typing {
     /// The peer or group.
@@ -106,11 +109,11 @@ pub struct Typing {
     pub on: bool,
 }
 
-/// Users to follow.
+/// Their current state is sent at once. Users who do not exist are offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Watch {
     /// At most 256; replaces the earlier set.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = WATCH_USERS))]
     pub users: Vec<UserId>,
 }
 

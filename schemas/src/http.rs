@@ -3,10 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, MediaId, UserId};
+use crate::{
+    id::{DeviceId, MediaId, UserId},
+    limits::{NAME_CHARS, PASSWORD_BYTES, PLATFORM_CHARS, USERNAME_CHARS},
+};
 
 /// Every list is an object with `items`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub struct List<T> {
     /// The items.
     pub items: Vec<T>,
@@ -16,10 +20,13 @@ pub struct List<T> {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Register {
     /// Unique, whatever its case: 1 to 64 letters, digits, `.`, `_`, `-`, `+` or `@`.
+    #[schemars(length(min = 1, max = USERNAME_CHARS))]
     pub username: String,
     /// At most 1,024 bytes; the shortest accepted is the operator's choice.
+    #[schemars(length(max = PASSWORD_BYTES), extend("format" = "password"))]
     pub password: String,
     /// Shown to others: 1 to 128 characters.
+    #[schemars(length(min = 1, max = NAME_CHARS))]
     pub name: String,
     /// E.164, kept private.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,8 +40,10 @@ pub struct Register {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Login {
     /// As registered, in any case.
+    #[schemars(length(min = 1, max = USERNAME_CHARS))]
     pub username: String,
     /// The password.
+    #[schemars(length(max = PASSWORD_BYTES), extend("format" = "password"))]
     pub password: String,
     /// The device to log in; without an `id` a new one is linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,11 +56,13 @@ pub struct LoginDevice {
     /// A device that was linked before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<DeviceId>,
-    /// What its owner calls it.
+    /// What its owner calls it: at most 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_CHARS))]
     pub name: Option<String>,
-    /// For example `ios`, `android` or `web`.
+    /// For example `ios`, `android` or `web`: at most 32 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = PLATFORM_CHARS))]
     pub platform: Option<String>,
 }
 
@@ -126,6 +137,7 @@ pub enum LastSeen {
 pub struct PatchMe {
     /// Shown to others: 1 to 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = NAME_CHARS))]
     pub name: Option<String>,
     /// Profile picture.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]

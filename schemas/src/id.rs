@@ -60,8 +60,8 @@ fn parse_minted(text: &str, prefix: &'static str) -> Result<Ulid, ParseIdError> 
 }
 
 macro_rules! minted_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $prefix:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Ulid);
 
@@ -120,6 +120,7 @@ macro_rules! minted_id {
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({
+                    "description": concat!($($doc),*).trim(),
                     "type": "string",
                     "pattern": concat!("^", $prefix, "[0-7][0-9a-hjkmnp-tv-z]{25}$"),
                 })
@@ -243,6 +244,11 @@ impl JsonSchema for MessageId {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" })
+        json_schema!({
+            "description": "A message's id: the sender's own choice and its idempotency key. \
+                Unique per sender; a UUIDv7 is recommended.",
+            "type": "string",
+            "pattern": format!("^[A-Za-z0-9_-]{{1,{MESSAGE_ID_BYTES}}}$"),
+        })
     }
 }

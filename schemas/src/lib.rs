@@ -15,6 +15,7 @@ pub mod http;
 pub mod id;
 mod integer;
 pub mod limits;
+pub mod publish;
 pub mod server;
 pub mod stored;
 pub mod time;

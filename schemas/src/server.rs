@@ -21,7 +21,9 @@ pub enum Frame {
     Welcome(Welcome),
     /// Messages in `seq` order.
     Messages {
-        /// 1 to 64, at most 256 KiB together.
+        /// One alone when the line is quiet, more when it is behind; at most
+        /// 256 KiB together.
+        #[schemars(length(min = 1, max = limits::MESSAGES_ITEMS))]
         items: Vec<Item>,
     },
     /// Once per session: everything stored before the hello has been sent.
@@ -66,7 +68,7 @@ pub enum Frame {
     Error(Error),
 }
 
-/// The hello was accepted.
+/// What a client needs to know before it says more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Welcome {
     /// Who the token names.
@@ -131,7 +133,7 @@ pub struct Item {
     pub body: RawBody,
 }
 
-/// The Sent tick.
+/// The Sent tick: the same for a first send and for a retry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
     /// The send's id.
@@ -193,7 +195,7 @@ pub enum PresenceState {
     Offline,
 }
 
-/// A refusal.
+/// The socket stays open, unless a close follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Error {
     /// For programs.

@@ -1,0 +1,276 @@
+//! What the types look like in practice: two people, Alice and Bob, and what
+//! they and their clients say.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    Body, ChatId, DeviceId, ErrorCode, MediaId, MessageId, Micros, Millis, Problem, RawBody,
+    UserId,
+    body::Media,
+    client,
+    http::{
+        Device, LastSeen, List, Login, LoginDevice, Me, PatchMe, PatchSettings, Profile, Refresh,
+        Register, Session, Settings,
+    },
+    limits::{ACCESS_TOKEN, HEARTBEAT},
+    server,
+};
+
+/// Noon of 2026-01-01, in milliseconds.
+const NOON: u64 = 1_767_268_800_000;
+const ACCESS: &str = "eyJhbGciOiJIUzI1NiJ9.access.signature";
+const REFRESH: &str = "eyJhbGciOiJIUzI1NiJ9.refresh.signature";
+
+/// Something that can show itself.
+pub(super) trait Example {
+    fn example() -> Self;
+}
+
+/// Examples of a client's frames by their `type`.
+pub(super) fn client_frames() -> BTreeMap<String, Vec<Value>> {
+    let chat = ChatId::User(bob());
+    let send = |body: &Body, at, after| {
+        let id = message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17");
+        client::Frame::Send(client::Send { id, chat, body: body.into(), at, after })
+    };
+    by_type([
+        client::Frame::Hello(client::Hello { token: ACCESS.into(), receipts_after: 41 }),
+        client::Frame::Auth(client::Auth { token: ACCESS.into() }),
+        send(&text(), Some(micros(0)), Some(micros(-5_000))),
+        send(&picture(), None, None),
+        client::Frame::Drop(client::Drop { id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17") }),
+        client::Frame::Ack(client::Ack { seq: 1_207 }),
+        client::Frame::Read(client::Read { chat, marks: [(bob(), micros(-5_000))].into() }),
+        client::Frame::Typing(client::Typing { chat, on: true }),
+        client::Frame::Watch(client::Watch { users: vec![bob()] }),
+        client::Frame::Ping {},
+    ])
+}
+
+/// Examples of the server's frames by their `type`.
+pub(super) fn server_frames() -> BTreeMap<String, Vec<Value>> {
+    let chat = ChatId::User(bob());
+    let item = server::Item {
+        seq: 1_207,
+        id: message("0198c3a2-81f0-7c44-9d2b-5e8f7a1c6d03"),
+        chat,
+        from: bob(),
+        ts: micros(4_000_000),
+        after: Some(micros(0)),
+        body: RawBody::from(&Body::Text { text: "One moment, I'll look.".into() }),
+    };
+    let receipt =
+        server::Receipt { chat, user: bob(), delivered: micros(0), read: micros(-5_000), rev: 42 };
+    let read = server::ReadSync { chat, marks: [(bob(), micros(4_000_000))].into(), rev: 43 };
+    let present = |state, last_seen| server::Presence { user: bob(), state, last_seen };
+    by_type([
+        server::Frame::Welcome(welcome()),
+        server::Frame::Messages { items: vec![item] },
+        server::Frame::CaughtUp {},
+        server::Frame::Sent(server::Sent {
+            id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17"),
+            chat,
+            ts: micros(0),
+            full: Vec::new(),
+        }),
+        server::Frame::Receipts { items: vec![receipt] },
+        server::Frame::Read { items: vec![read] },
+        server::Frame::Presence { items: vec![present(server::PresenceState::Online, None)] },
+        server::Frame::Presence {
+            items: vec![present(server::PresenceState::Offline, Some(millis(0)))],
+        },
+        server::Frame::Typing { chat, from: bob(), on: true },
+        server::Frame::Pong { now: millis(0) },
+        server::Frame::Drain { after_ms: 1_500 },
+        server::Frame::Error(server::Error {
+            code: ErrorCode::RateLimited,
+            message: "too fast".into(),
+            reference: Some("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17".into()),
+            retry_after_ms: Some(800),
+        }),
+    ])
+}
+
+fn by_type<T: serde::Serialize>(
+    frames: impl IntoIterator<Item = T>,
+) -> BTreeMap<String, Vec<Value>> {
+    let mut all = BTreeMap::<String, Vec<Value>>::new();
+    for frame in frames {
+        let frame = json!(frame);
+        let tag = frame["type"].as_str().unwrap_or_default().to_owned();
+        all.entry(tag).or_default().push(frame);
+    }
+    all
+}
+
+fn welcome() -> server::Welcome {
+    server::Welcome {
+        user: alice(),
+        device: phone(),
+        session: "s-7f3a".into(),
+        gateway: "gateway-1".into(),
+        now: millis(0),
+        heartbeat_secs: HEARTBEAT.as_secs(),
+        limits: server::Limits::V1,
+    }
+}
+
+fn text() -> Body {
+    Body::Text { text: "Is the ferry on time?".into() }
+}
+
+fn picture() -> Body {
+    Body::Media(Media {
+        media: MediaId::from_parts(NOON, 5),
+        name: "ferry.jpg".into(),
+        mime: "image/jpeg".into(),
+        size: 184_320,
+        width: Some(1280),
+        height: Some(960),
+        thumbnail: None,
+        caption: Some("Here it comes".into()),
+    })
+}
+
+fn alice() -> UserId {
+    UserId::from_parts(NOON, 1)
+}
+
+fn bob() -> UserId {
+    UserId::from_parts(NOON, 2)
+}
+
+fn phone() -> DeviceId {
+    DeviceId::from_parts(NOON, 3)
+}
+
+#[allow(clippy::expect_used, reason = "a constant of this file, seen by every test of it")]
+fn message(id: &str) -> MessageId {
+    id.parse().expect("an example's message id is one")
+}
+
+fn micros(after_noon: i64) -> Micros {
+    Micros(NOON as i64 * 1_000 + after_noon)
+}
+
+fn millis(after_noon: i64) -> Millis {
+    Millis(NOON as i64 + after_noon)
+}
+
+impl Example for Register {
+    fn example() -> Self {
+        Self {
+            username: "alice".into(),
+            password: "correct horse battery staple".into(),
+            name: "Alice".into(),
+            phone: None,
+            device: Some(LoginDevice {
+                id: None,
+                name: Some("Alice's phone".into()),
+                platform: Some("android".into()),
+            }),
+        }
+    }
+}
+
+impl Example for Login {
+    fn example() -> Self {
+        Self {
+            username: "alice".into(),
+            password: "correct horse battery staple".into(),
+            device: Some(LoginDevice { id: Some(phone()), name: None, platform: None }),
+        }
+    }
+}
+
+impl Example for Refresh {
+    fn example() -> Self {
+        Self { refresh_token: REFRESH.into() }
+    }
+}
+
+impl Example for Session {
+    fn example() -> Self {
+        Self {
+            user: alice(),
+            device: phone(),
+            access_token: ACCESS.into(),
+            expires_in: ACCESS_TOKEN.as_secs(),
+            refresh_token: REFRESH.into(),
+        }
+    }
+}
+
+impl Example for Me {
+    fn example() -> Self {
+        Self {
+            id: alice(),
+            username: "alice".into(),
+            name: "Alice".into(),
+            picture: None,
+            phone: None,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Example for PatchMe {
+    fn example() -> Self {
+        Self {
+            name: Some("Alice L.".into()),
+            picture: Some(None),
+            phone: None,
+            settings: Some(PatchSettings {
+                last_seen: Some(LastSeen::Nobody),
+                ..PatchSettings::default()
+            }),
+        }
+    }
+}
+
+impl Example for List<Device> {
+    fn example() -> Self {
+        Self {
+            items: vec![Device {
+                id: phone(),
+                name: Some("Alice's phone".into()),
+                platform: Some("android".into()),
+                linked: millis(0),
+                current: true,
+            }],
+        }
+    }
+}
+
+impl Example for List<UserId> {
+    fn example() -> Self {
+        Self { items: vec![UserId::from_parts(NOON, 4)] }
+    }
+}
+
+impl Example for List<Profile> {
+    fn example() -> Self {
+        Self {
+            items: vec![Profile {
+                id: bob(),
+                username: "bob".into(),
+                name: "Bob".into(),
+                picture: Some(MediaId::from_parts(NOON, 6)),
+            }],
+        }
+    }
+}
+
+impl Example for Problem {
+    fn example() -> Self {
+        Self {
+            status: ErrorCode::Conflict.status(),
+            title: "Conflict".into(),
+            code: ErrorCode::Conflict,
+            detail: Some("this username is taken".into()),
+            retry_after_ms: None,
+        }
+    }
+}

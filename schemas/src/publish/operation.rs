@@ -1,0 +1,252 @@
+//! What one call of the HTTP API is made of.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{components::SchemaFn, examples::Example};
+use crate::error::ErrorCode;
+
+/// One call of the HTTP API.
+#[derive(Debug)]
+pub struct Operation {
+    /// Unique; what a generated client calls it.
+    pub id: &'static str,
+    /// The HTTP method.
+    pub method: Method,
+    /// The path, with parameters as `{name}`: spelled alike in OpenAPI and in axum.
+    pub path: &'static str,
+    /// The chapter it belongs to.
+    pub tag: Tag,
+    /// Whether it needs `Authorization: Bearer` with an access token.
+    pub signed_in: bool,
+    /// One sentence without its full stop.
+    pub summary: &'static str,
+    /// What else there is to know, in Markdown; may be empty.
+    pub description: &'static str,
+    /// Parameters of the path and the query.
+    pub parameters: &'static [Parameter],
+    /// The JSON it takes.
+    pub request: Option<Shape>,
+    /// What it answers when all is well.
+    pub answer: Answer,
+    /// What may go wrong with it in particular; see [`Operation::refusals`] for all.
+    pub own_refusals: &'static [Refusal],
+}
+
+/// An HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes.
+    Post,
+    /// Sets; the same again changes nothing.
+    Put,
+    /// Changes a part.
+    Patch,
+    /// Removes; the same again changes nothing.
+    Delete,
+}
+
+/// A chapter of the HTTP API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    /// Registering, logging in and out, tokens.
+    Sessions,
+    /// One's own profile, devices and blocks.
+    Me,
+    /// Other people.
+    Users,
+    /// The door to the socket.
+    Socket,
+    /// For operators and for readers.
+    Service,
+}
+
+/// A parameter of the path or the query.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// What it means.
+    pub description: &'static str,
+    /// Its type; for a list in the query, the type of one item: the items are
+    /// separated by commas.
+    pub(super) schema: SchemaFn,
+    /// The most items, for a list.
+    pub most: Option<usize>,
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the path, always there.
+    Path,
+    /// In the query, may be absent.
+    Query,
+}
+
+/// The answer when all is well.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What it means.
+    pub description: &'static str,
+    /// What comes with it.
+    pub content: Content,
+}
+
+/// What comes with an answer.
+#[derive(Debug)]
+pub enum Content {
+    /// Nothing a client should look at.
+    Nothing,
+    /// JSON of that type.
+    Json(Shape),
+    /// A document of that media type.
+    Document(&'static str),
+}
+
+/// A JSON type with an example.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub(super) schema: SchemaFn,
+    pub(super) example: fn() -> Value,
+}
+
+/// Something that may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code in the problem's body; it decides the status.
+    pub code: ErrorCode,
+    /// When that happens.
+    pub when: &'static str,
+}
+
+impl Operation {
+    /// Everything that may go wrong: what it says itself, and what its kind
+    /// has in common. One code may be there for several reasons.
+    pub fn refusals(&self) -> impl Iterator<Item = Refusal> {
+        let body: &[Refusal] = if self.request.is_some() { BODY } else { &[] };
+        let ids: &[Refusal] = if self.parameters.is_empty() { &[] } else { PARAMETERS };
+        let token: &[Refusal] = if self.signed_in { TOKEN } else { &[] };
+        let limited: &[Refusal] = match self.tag {
+            Tag::Sessions | Tag::Me | Tag::Users => SERVED,
+            Tag::Socket | Tag::Service => &[],
+        };
+        [self.own_refusals, body, ids, token, limited].into_iter().flatten().copied()
+    }
+}
+
+const BODY: &[Refusal] = &[
+    Refusal::new(ErrorCode::BadFrame, "The body is not JSON, or a field is missing or mistyped."),
+    Refusal::new(ErrorCode::Invalid, "A field has an impossible value."),
+    Refusal::new(ErrorCode::TooLarge, "The body is larger than 64 KiB."),
+];
+
+const PARAMETERS: &[Refusal] =
+    &[Refusal::new(ErrorCode::Invalid, "A parameter has an impossible value.")];
+
+const TOKEN: &[Refusal] = &[Refusal::new(
+    ErrorCode::Unauthorized,
+    "The access token is missing, expired or revoked: get a new one.",
+)];
+
+/// What may go wrong with any call of people's, and is said in one place.
+const SERVED: &[Refusal] = &[
+    Refusal::new(ErrorCode::RateLimited, "Too many requests: wait as `Retry-After` says."),
+    Refusal::new(
+        ErrorCode::Unavailable,
+        "Something behind the gateway does not answer: try again.",
+    ),
+];
+
+/// Refusals that calls have in common and that share their status with no other.
+pub(super) fn common() -> impl Iterator<Item = Refusal> {
+    let too_large = BODY.iter().filter(|refusal| refusal.code == ErrorCode::TooLarge);
+    TOKEN.iter().chain(too_large).chain(SERVED).copied()
+}
+
+impl Refusal {
+    pub(super) const fn new(code: ErrorCode, when: &'static str) -> Self {
+        Self { code, when }
+    }
+}
+
+impl Shape {
+    pub(super) const fn of<T: JsonSchema + Serialize + Example>() -> Self {
+        Self {
+            schema: SchemaGenerator::subschema_for::<T>,
+            example: || serde_json::to_value(T::example()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Parameter {
+    pub(super) const fn path<T: JsonSchema>(name: &'static str, description: &'static str) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        Self { name, place: Place::Path, description, schema, most: None }
+    }
+
+    pub(super) const fn query<T: JsonSchema>(
+        name: &'static str,
+        description: &'static str,
+    ) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        Self { name, place: Place::Query, description, schema, most: None }
+    }
+
+    /// A list in the query, its items separated by commas.
+    pub(super) const fn list<T: JsonSchema>(
+        name: &'static str,
+        most: usize,
+        description: &'static str,
+    ) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        Self { name, place: Place::Query, description, schema, most: Some(most) }
+    }
+}
+
+impl Method {
+    /// As it stands in a request line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl Tag {
+    /// Every chapter, in reading order.
+    pub const ALL: [Self; 5] = [Self::Sessions, Self::Me, Self::Users, Self::Socket, Self::Service];
+
+    /// Its heading.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "Sessions",
+            Self::Me => "Me",
+            Self::Users => "Users",
+            Self::Socket => "Socket",
+            Self::Service => "Service",
+        }
+    }
+
+    /// What it is about.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Sessions => "Registering, logging in and out, renewing tokens.",
+            Self::Me => "One's own profile, devices and blocked users.",
+            Self::Users => "Other people's public profiles.",
+            Self::Socket => "Where messages travel.",
+            Self::Service => "Health, and the documents that describe all this.",
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The HTTP API, call by call.
+
+use super::operation::{Answer, Content, Method, Operation, Parameter, Refusal, Shape, Tag};
+use crate::{
+    error::ErrorCode,
+    http::{Device, List, Login, Me, PatchMe, Profile, Refresh, Register, Session},
+    id::{DeviceId, UserId},
+    limits::BULK_IDS,
+};
+
+/// In reading order.
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        id: "register",
+        method: Method::Post,
+        path: "/v1/register",
+        tag: Tag::Sessions,
+        signed_in: false,
+        summary: "Make an account and log in with a first device",
+        description: "",
+        parameters: &[],
+        request: Some(Shape::of::<Register>()),
+        answer: json::<Session>(201, "The account exists, and the device is logged in."),
+        own_refusals: &[Refusal::new(ErrorCode::Conflict, "The username is taken.")],
+    },
+    Operation {
+        id: "login",
+        method: Method::Post,
+        path: "/v1/login",
+        tag: Tag::Sessions,
+        signed_in: false,
+        summary: "Log in on a device",
+        description: "With `device.id` the device keeps its inbox and its earlier tokens end. \
+            Without it a new device is linked, which starts with an empty inbox.",
+        parameters: &[],
+        request: Some(Shape::of::<Login>()),
+        answer: json::<Session>(200, "The device is logged in."),
+        own_refusals: &[
+            Refusal::new(ErrorCode::Unauthorized, "No such username, or not its password."),
+            Refusal::new(ErrorCode::NotFound, "`device.id` is not a device of this user."),
+            Refusal::new(ErrorCode::Conflict, "8 devices are linked already: unlink one first."),
+        ],
+    },
+    Operation {
+        id: "token",
+        method: Method::Post,
+        path: "/v1/token",
+        tag: Tag::Sessions,
+        signed_in: false,
+        summary: "Trade a refresh token for a new pair of tokens",
+        description: "The old refresh token still works for 30 s while no refresh token issued \
+            after it has been used, for an answer can get lost. Any other reuse means that \
+            somebody else has the token: all tokens of the device are revoked and its socket \
+            closes with 4401. Device and inbox stay, and a login with that `device.id` goes on.",
+        parameters: &[],
+        request: Some(Shape::of::<Refresh>()),
+        answer: json::<Session>(200, "A new pair."),
+        own_refusals: &[Refusal::new(
+            ErrorCode::Unauthorized,
+            "The refresh token is forged, expired, revoked or was used before.",
+        )],
+    },
+    Operation {
+        id: "logout",
+        method: Method::Post,
+        path: "/v1/logout",
+        tag: Tag::Sessions,
+        signed_in: true,
+        summary: "Unlink this device and drop its inbox",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: nothing(204, "The device is unlinked and its tokens are worthless."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "me",
+        method: Method::Get,
+        path: "/v1/me",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "Read one's own account",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: json::<Me>(200, "The account."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "changeMe",
+        method: Method::Patch,
+        path: "/v1/me",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "Change one's own account",
+        description: "",
+        parameters: &[],
+        request: Some(Shape::of::<PatchMe>()),
+        answer: json::<Me>(200, "The account as it is now."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "devices",
+        method: Method::Get,
+        path: "/v1/me/devices",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "List one's own linked devices",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: json::<List<Device>>(200, "At most 8, in the order they were linked."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "unlinkDevice",
+        method: Method::Delete,
+        path: "/v1/me/devices/{id}",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "Unlink one of one's own devices",
+        description: "Within a second its socket is closed, its tokens are refused and its inbox \
+            is dropped.",
+        parameters: &[Parameter::path::<DeviceId>("id", "The device.")],
+        request: None,
+        answer: nothing(204, "The device is unlinked."),
+        own_refusals: &[Refusal::new(ErrorCode::NotFound, "No such device is linked.")],
+    },
+    Operation {
+        id: "blocked",
+        method: Method::Get,
+        path: "/v1/me/blocked",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "List whom one has blocked",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: json::<List<UserId>>(200, "Their ids, in the order they were blocked."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "block",
+        method: Method::Put,
+        path: "/v1/me/blocked/{user}",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "Block a user",
+        description: "Their messages are no longer delivered, which they are not told; to them \
+            you are always offline. Sending to them is refused with `blocked`.",
+        parameters: &[Parameter::path::<UserId>("user", "Whom.")],
+        request: None,
+        answer: nothing(204, "The user is blocked."),
+        own_refusals: &[
+            Refusal::new(ErrorCode::NotFound, "No such user."),
+            Refusal::new(ErrorCode::Invalid, "Nobody can block themself."),
+            Refusal::new(ErrorCode::Conflict, "1,024 users are blocked already."),
+        ],
+    },
+    Operation {
+        id: "unblock",
+        method: Method::Delete,
+        path: "/v1/me/blocked/{user}",
+        tag: Tag::Me,
+        signed_in: true,
+        summary: "Unblock a user",
+        description: "What they sent meanwhile does not come.",
+        parameters: &[Parameter::path::<UserId>("user", "Whom.")],
+        request: None,
+        answer: nothing(204, "The user is not blocked."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "users",
+        method: Method::Get,
+        path: "/v1/users",
+        tag: Tag::Users,
+        signed_in: true,
+        summary: "Look up public profiles by id or by username",
+        description: "Give either `ids` or `username`. Users that do not exist are left out.",
+        parameters: &[
+            Parameter::list::<UserId>("ids", BULK_IDS, "User ids, separated by commas."),
+            Parameter::query::<String>("username", "A whole username, in any case."),
+        ],
+        request: None,
+        answer: json::<List<Profile>>(200, "Who was found, in the order that was asked for."),
+        own_refusals: &[Refusal::new(ErrorCode::Invalid, "Neither or both are given.")],
+    },
+    Operation {
+        id: "socket",
+        method: Method::Get,
+        path: "/v1/ws",
+        tag: Tag::Socket,
+        signed_in: false,
+        summary: "Open the WebSocket",
+        description: "A WebSocket handshake, best with the subprotocol `petrel.v1`. The token \
+            goes into the first frame and never into the address. What is said on the socket is \
+            described by the AsyncAPI document at `/asyncapi.json`.",
+        parameters: &[],
+        request: None,
+        answer: nothing(101, "The socket is open: say `hello` within 10 s."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "healthz",
+        method: Method::Get,
+        path: "/healthz",
+        tag: Tag::Service,
+        signed_in: false,
+        summary: "Tell whether the gateway lives",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: nothing(200, "It answers, so it lives."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "readyz",
+        method: Method::Get,
+        path: "/readyz",
+        tag: Tag::Service,
+        signed_in: false,
+        summary: "Tell whether the gateway can serve",
+        description: "For load balancers.",
+        parameters: &[],
+        request: None,
+        answer: nothing(200, "It can."),
+        own_refusals: &[Refusal::new(
+            ErrorCode::Unavailable,
+            "It is draining, or what it needs does not answer.",
+        )],
+    },
+    document("openapi", "/openapi.json", "application/json", "The OpenAPI document"),
+    document("asyncapi", "/asyncapi.json", "application/json", "The AsyncAPI document"),
+    document("docs", "/docs", "text/html", "Both documents as a page for people"),
+];
+
+const fn document(
+    id: &'static str,
+    path: &'static str,
+    media_type: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation {
+        id,
+        method: Method::Get,
+        path,
+        tag: Tag::Service,
+        signed_in: false,
+        summary,
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: Answer {
+            status: 200,
+            description: "The document.",
+            content: Content::Document(media_type),
+        },
+        own_refusals: &[],
+    }
+}
+
+const fn json<T>(status: u16, description: &'static str) -> Answer
+where
+    T: schemars::JsonSchema + serde::Serialize + super::examples::Example,
+{
+    Answer { status, description, content: Content::Json(Shape::of::<T>()) }
+}
+
+const fn nothing(status: u16, description: &'static str) -> Answer {
+    Answer { status, description, content: Content::Nothing }
+}
