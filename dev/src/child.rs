@@ -32,7 +32,7 @@ pub(crate) struct Child {
     pid: Pid,
     unreaped: Arc<Mutex<bool>>,
     exit: watch::Receiver<Option<ExitStatus>>,
-    tail: Tail,
+    tail: Arc<Mutex<VecDeque<String>>>,
     waiter: Option<JoinHandle<()>>,
 }
 
@@ -51,7 +51,7 @@ impl Child {
         log: Log,
         ready: impl FnMut(&str) -> Option<T> + Send + 'static,
     ) -> io::Result<(Self, Ready<T>)> {
-        let tail = Tail::default();
+        let tail = Arc::default();
         let (told, listener) = oneshot::channel();
         let (exit_sender, exit) = watch::channel(None);
         let (spawned_sender, spawned) = oneshot::channel();
@@ -69,10 +69,12 @@ impl Child {
             // It holds the pipe's other end, which must close with the child.
             drop(command);
             match spawned {
-                Ok(child) => {
-                    if spawned_sender.send(Ok(child.id())).is_ok() {
-                        exit_sender.send_replace(reap(child, &reaper));
+                Ok(mut child) => {
+                    if spawned_sender.send(Ok(child.id())).is_err() {
+                        // Given up meanwhile.
+                        drop(child.kill());
                     }
+                    exit_sender.send_replace(reap(child, &reaper));
                 }
                 Err(error) => drop(spawned_sender.send(Err(error))),
             }
@@ -84,7 +86,7 @@ impl Child {
             pid,
             unreaped,
             exit,
-            tail: tail.clone(),
+            tail: Arc::clone(&tail),
             waiter: Some(waiter),
         };
         let name = name.to_owned();
@@ -129,6 +131,11 @@ impl Child {
         }
     }
 
+    /// The last lines it has printed.
+    pub(crate) fn output(&self) -> String {
+        Vec::from(lock(&self.tail).clone()).join("\n")
+    }
+
     /// Waits for the line that says the child is ready.
     pub(crate) async fn ready<T>(
         &self,
@@ -144,12 +151,12 @@ impl Child {
 
     /// The error of a child that has ended.
     pub(crate) fn died(&self, status: Option<ExitStatus>) -> StartError {
-        StartError::Died { name: self.name.clone(), status, output: self.tail.text() }
+        StartError::Died { name: self.name.clone(), status, output: self.output() }
     }
 
     /// The error of a child that lives but is not of use.
     pub(crate) fn not_ready(&self, within: Duration) -> StartError {
-        StartError::NotReady { name: self.name.clone(), within, output: self.tail.text() }
+        StartError::NotReady { name: self.name.clone(), within, output: self.output() }
     }
 }
 
@@ -185,7 +192,7 @@ fn reap(mut child: std::process::Child, unreaped: &Mutex<bool>) -> Option<ExitSt
 fn read_lines<T>(
     name: &str,
     output: PipeReader,
-    tail: &Tail,
+    tail: &Mutex<VecDeque<String>>,
     log: &Log,
     mut ready: impl FnMut(&str) -> Option<T>,
     told: oneshot::Sender<T>,
@@ -194,7 +201,7 @@ fn read_lines<T>(
     for line in BufReader::new(output).split(b'\n') {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line);
-        tail.push(&line);
+        remember(&line, &mut lock(tail));
         if told.is_some()
             && let Some(value) = ready(&line)
             && let Some(told) = told.take()
@@ -207,21 +214,11 @@ fn read_lines<T>(
     }
 }
 
-#[derive(Clone, Default)]
-struct Tail(Arc<Mutex<VecDeque<String>>>);
-
-impl Tail {
-    fn push(&self, line: &str) {
-        let mut lines = lock(&self.0);
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
+fn remember(line: &str, tail: &mut VecDeque<String>) {
+    if tail.len() == TAIL_LINES {
+        tail.pop_front();
     }
-
-    fn text(&self) -> String {
-        Vec::from(lock(&self.0).clone()).join("\n")
-    }
+    tail.push_back(line.to_owned());
 }
 
 /// No lock here guards anything that a panic could leave half done.

@@ -9,8 +9,8 @@ use std::{
 
 use crate::program::{PARENT_PID, PART, mark_entered};
 
-/// A usage error (sysexits.h).
-const EX_USAGE: u8 = 64;
+/// What a usage error exits with (sysexits.h).
+pub const EX_USAGE: u8 = 64;
 
 /// To be called first in the `main` of every binary that starts a stack: such
 /// a binary re-executes itself for each part. Returns what to exit with if

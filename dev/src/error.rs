@@ -1,6 +1,6 @@
 //! Why a part of a stack did not start.
 
-use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 
 /// Why something could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,21 @@ pub enum StartError {
     },
     /// An address is in use.
     #[error("{0} is in use: stop what listens there, or choose another address")]
-    AddressInUse(std::net::SocketAddr),
+    AddressInUse(SocketAddr),
+    /// An address cannot be listened at.
+    #[error("cannot listen at {addr}: {error}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// From the operating system.
+        error: io::Error,
+    },
+    /// Every gateway needs a port of its own.
+    #[error("there are not {1} ports from {0} on")]
+    PortsExhausted(SocketAddr, usize),
+    /// The streams could not be made.
+    #[error("the streams cannot be made: {0:#}")]
+    Topology(anyhow::Error),
     /// The data folder cannot be used.
     #[error("data folder {}: {reason}", .path.display())]
     Folder {
@@ -63,6 +77,10 @@ impl StartError {
             Self::Died { output, .. } => output.to_lowercase().contains("address already in use"),
             _ => false,
         }
+    }
+
+    pub(crate) fn topology(error: impl Into<anyhow::Error>) -> Self {
+        Self::Topology(error.into())
     }
 
     pub(crate) fn folder(path: impl Into<PathBuf>, reason: impl ToString) -> Self {

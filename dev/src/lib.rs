@@ -1,20 +1,27 @@
 //! A whole local Petrel in one command, and the tools that use it: terminal chat, load generator.
 //!
-//! [`NatsCluster`] and [`NatsServer`] are nats-servers of one's own. Every part
-//! is a child process ([`child`]) that is killed with the process that started
-//! it; our own parts are played by the same binary again ([`Program`], [`enter`]).
+//! A [`Stack`] is all of it: nats-servers ([`NatsCluster`]), [`Gateway`]s and
+//! [`Worker`]s. Each is a [`Process`], killed with the process that started it;
+//! gateways and workers are this binary again ([`enter`]). [`command`] is
+//! `cargo dev`: a stack, supervised.
 
 mod child;
+mod command;
 mod enter;
 mod error;
 mod folder;
 mod log;
 mod nats_server;
-mod part;
 mod ports;
+mod process;
 mod program;
+mod stack;
+mod supervisor;
 
-pub use enter::enter;
+pub use command::main as command;
+pub use enter::{EX_USAGE, enter};
 pub use error::StartError;
 pub use nats_server::{Binary, NatsCluster, NatsClusterBuilder, NatsServer, SyncMode, VERSION};
+pub use process::Process;
 pub use program::Program;
+pub use stack::{Gateway, Pids, Stack, StackBuilder, Worker};

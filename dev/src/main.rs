@@ -6,5 +6,5 @@ fn main() -> ExitCode {
     if let Some(code) = dev::enter() {
         return code;
     }
-    ExitCode::SUCCESS
+    dev::command()
 }

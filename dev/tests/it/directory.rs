@@ -1,0 +1,234 @@
+//! The embedded directory, on one nats-server and on three.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::kv::{self, Operation};
+use dev::NatsCluster;
+use futures_util::TryStreamExt as _;
+use nats::{
+    Bus, NatsOptions, Topology,
+    subject::{DIRECTORY_BUCKET, bucket_stream},
+};
+use schemas::{Micros, UserId};
+use store::{
+    Directory, DirectoryError, KvDirectory, NewDevice, NewUser, PasswordHash, RefreshClaim,
+    Rotation, User, contract::Tested,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+
+use crate::support;
+
+/// Each promise of the contract, on the server that all tests share.
+mod contract {
+    use super::{Tested, directory, support};
+
+    async fn embedded() -> Tested {
+        directory(&bus(&[support::shared_nats().await.url()], 1).await).await
+    }
+
+    use super::bus;
+
+    store::directory_contract!(embedded);
+}
+
+/// A connection to a server that has the directory's bucket.
+async fn bus(urls: &[String], replicas: usize) -> Bus {
+    let options = NatsOptions { nats: urls.to_vec(), ..NatsOptions::default() };
+    let bus = Bus::connect(&options, "directory tests").await.unwrap();
+    let streams = Topology { replicas, ..Topology::default() }.streams();
+    let name = bucket_stream(DIRECTORY_BUCKET);
+    let bucket = streams.into_iter().find(|stream| stream.name == name).unwrap();
+    bus.jetstream.get_or_create_stream(bucket).await.unwrap();
+    bus
+}
+
+async fn directory(bus: &Bus) -> Tested {
+    Arc::new(KvDirectory::open(&bus.jetstream).await.unwrap())
+}
+
+async fn bucket(bus: &Bus) -> kv::Store {
+    bus.jetstream.get_key_value(DIRECTORY_BUCKET).await.unwrap()
+}
+
+fn registration(username: &str) -> NewUser {
+    NewUser {
+        username: username.parse().unwrap(),
+        name: "Ada Lovelace".into(),
+        phone: None,
+        password_hash: PasswordHash::new("$argon2id$secret"),
+        device: NewDevice::default(),
+    }
+}
+
+async fn registered(directory: &Tested) -> User {
+    directory.create_user(registration(&UserId::mint().to_string())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_bucket_that_nobody_made_is_told_when_it_is_opened() {
+    let cluster = NatsCluster::builder().start().await.unwrap();
+    let options = NatsOptions { nats: cluster.urls(), ..NatsOptions::default() };
+    let bus = Bus::connect(&options, "directory tests").await.unwrap();
+    let opened = KvDirectory::open(&bus.jetstream).await;
+    assert!(matches!(opened, Err(DirectoryError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn who_loses_the_race_for_a_name_leaves_nothing_behind() {
+    let cluster = NatsCluster::builder().start().await.unwrap();
+    let bus = bus(&cluster.urls(), 1).await;
+    let directory = directory(&bus).await;
+    let mut racers = JoinSet::new();
+    for _ in 0..16 {
+        let directory = Arc::clone(&directory);
+        racers.spawn(async move { directory.create_user(registration("Ada")).await });
+    }
+    let winners: Vec<User> = racers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+
+    let bucket = bucket(&bus).await;
+    let keys: Vec<String> = bucket.keys().await.unwrap().try_collect().await.unwrap();
+    let user = format!("user.{}", winners[0].id);
+    let mut users = keys.iter().filter(|key| key.starts_with("user."));
+    assert_eq!((users.next(), users.next()), (Some(&user), None), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_user_whose_registration_died_half_way_is_in_nobodys_way() {
+    let bus = bus(&[support::shared_nats().await.url()], 1).await;
+    let (directory, bucket) = (directory(&bus).await, bucket(&bus).await);
+    // What is there before the name is claimed: the user's document alone.
+    let dead = registered(&directory).await;
+    let value = bucket.get(format!("user.{}", dead.id)).await.unwrap().unwrap();
+    let half = UserId::mint();
+    let name = format!("half.{half}");
+    let value = String::from_utf8(value.to_vec()).unwrap();
+    let value = value.replace(&dead.id.to_string(), &half.to_string());
+    let value = value.replace(dead.username.as_str(), &name);
+    bucket.create(format!("user.{half}"), value.into()).await.unwrap();
+
+    assert_eq!(directory.user_by_username(&name.parse().unwrap()).await.unwrap(), None);
+    let user = directory.create_user(registration(&name)).await.unwrap();
+    assert_ne!(user.id, half);
+    assert_eq!(directory.user_by_username(&name.parse().unwrap()).await.unwrap(), Some(user));
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_is_named() {
+    let bus = bus(&[support::shared_nats().await.url()], 1).await;
+    let (directory, bucket) = (directory(&bus).await, bucket(&bus).await);
+    let id = UserId::mint();
+    bucket.put(format!("user.{id}"), "{}".into()).await.unwrap();
+    let read = directory.user(id).await;
+    let Err(DirectoryError::Unreadable { key, .. }) = read else { panic!("{read:?}") };
+    assert_eq!(key, format!("user.{id}"));
+    let changed = directory.unlink_device(id, schemas::DeviceId::mint()).await;
+    assert!(matches!(changed, Err(DirectoryError::Unreadable { .. })), "{changed:?}");
+}
+
+#[tokio::test]
+async fn a_user_an_operator_deleted_is_not_there() {
+    let bus = bus(&[support::shared_nats().await.url()], 1).await;
+    let (directory, bucket) = (directory(&bus).await, bucket(&bus).await);
+    let user = registered(&directory).await;
+    let key = format!("user.{}", user.id);
+    bucket.delete(&key).await.unwrap();
+    assert_eq!(bucket.entry(&key).await.unwrap().unwrap().operation, Operation::Delete);
+
+    assert_eq!(directory.user(user.id).await.unwrap(), None);
+    assert_eq!(directory.user_by_username(&user.username).await.unwrap(), None);
+    let linked = directory.link_device(user.id, NewDevice::default()).await;
+    assert!(matches!(linked, Err(DirectoryError::NotFound(_))), "{linked:?}");
+}
+
+/// Three copies: replicas lag, writes of one document wait for each other in
+/// flight, and the leader dies. One cluster for all of it, as it costs seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_answer_as_one() {
+    let cluster = NatsCluster::builder().nodes(3).start().await.unwrap();
+    let bus = bus(&cluster.urls(), 3).await;
+    let directory = directory(&bus).await;
+
+    what_was_answered_is_found_at_once(&directory).await;
+    store::contract::registration::a_name_has_one_winner(Arc::clone(&directory)).await;
+    let devices = store::contract::devices::the_last_places_have_no_more_winners_than_there_are;
+    devices(Arc::clone(&directory)).await;
+    store::contract::tokens::presented_at_once_it_is_issued_for_each(Arc::clone(&directory)).await;
+    store::contract::tokens::a_reuse_revokes_once(Arc::clone(&directory)).await;
+    store::contract::users::changes_at_once_are_all_kept(Arc::clone(&directory)).await;
+    rotation_goes_on_when_the_leader_dies(&cluster, &bus, &directory).await;
+}
+
+async fn what_was_answered_is_found_at_once(directory: &Tested) {
+    // More than enough for some reads to meet a replica that lags.
+    for _ in 0..200 {
+        let user = registered(directory).await;
+        let (by_id, by_name, bulk) = tokio::join!(
+            directory.user(user.id),
+            directory.user_by_username(&user.username),
+            directory.users(std::slice::from_ref(&user.id)),
+        );
+        assert_eq!(by_id.unwrap().as_ref(), Some(&user));
+        assert_eq!(by_name.unwrap().as_ref(), Some(&user));
+        assert_eq!(bulk.unwrap(), [user.clone()]);
+        let device = directory.link_device(user.id, NewDevice::default()).await.unwrap();
+        let user = directory.user_fresh(user.id).await.unwrap().unwrap();
+        assert!(user.device(device.id).is_some());
+    }
+}
+
+/// A client that rotates its token on and on, while the node that leads the
+/// bucket is killed: it gets on, and what it was answered stays.
+async fn rotation_goes_on_when_the_leader_dies(
+    cluster: &NatsCluster,
+    bus: &Bus,
+    directory: &Tested,
+) {
+    const BEFORE: usize = 20;
+    const AFTER: usize = 50;
+    const WITHIN: Duration = Duration::from_secs(90);
+    let user = registered(directory).await;
+    let (progress, mut rotated) = mpsc::channel(1);
+    let client = tokio::spawn({
+        let (directory, user) = (Arc::clone(directory), user.clone());
+        async move { rotate_on_and_on(&directory, &user, &progress).await }
+    });
+
+    for _ in 0..BEFORE {
+        timeout(WITHIN, rotated.recv()).await.unwrap().unwrap();
+    }
+    let stream = bus.jetstream.get_stream(bucket_stream(DIRECTORY_BUCKET)).await.unwrap();
+    let leader = stream.cached_info().cluster.clone().unwrap().leader.unwrap();
+    let leader = cluster.nodes().iter().find(|node| node.name() == leader).unwrap();
+    leader.kill9().await;
+    for _ in 0..AFTER {
+        timeout(WITHIN, rotated.recv()).await.unwrap().unwrap();
+    }
+    drop(rotated);
+
+    let newest = client.await.unwrap();
+    let stored = directory.user_fresh(user.id).await.unwrap().unwrap();
+    assert_eq!(stored.devices[0].tokens.newest(), newest);
+    leader.restart().await.unwrap();
+}
+
+/// Rotates until nobody listens any more; answers the last claim.
+async fn rotate_on_and_on(
+    directory: &Tested,
+    user: &User,
+    progress: &mpsc::Sender<()>,
+) -> RefreshClaim {
+    let device = &user.devices[0];
+    let mut claim = device.tokens.newest();
+    while progress.send(()).await.is_ok() {
+        match directory.rotate_token(user.id, device.id, claim, Micros::now()).await {
+            Ok(Rotation::Issued(next)) => {
+                assert!(next.number > claim.number);
+                claim = next;
+            }
+            Err(DirectoryError::Unavailable(_)) => {}
+            other => panic!("{claim:?} was {other:?}"),
+        }
+    }
+    claim
+}
