@@ -10,7 +10,9 @@ pub mod direct;
 pub mod inbox;
 mod leader;
 pub mod options;
+pub mod place;
 pub mod receipts;
+pub mod reconcile;
 mod retry;
 pub mod subject;
 pub mod topology;
@@ -20,3 +22,6 @@ pub use inbox::Inboxes;
 pub use options::NatsOptions;
 pub use receipts::ReceiptsKv;
 pub use topology::Topology;
+
+/// The configuration file of nats-server that Petrel ships, `nats/server.conf`.
+pub const SERVER_CONF: &str = include_str!("../server.conf");

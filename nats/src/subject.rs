@@ -46,6 +46,11 @@ pub fn inbox_stream(shard: Shard) -> String {
     format!("INBOX_{shard}")
 }
 
+/// The shard whose inboxes this stream holds, if it is such a stream.
+pub(crate) fn inbox_shard(stream: &str) -> Option<Shard> {
+    stream.strip_prefix("INBOX_")?.parse().ok()
+}
+
 /// All inboxes of a shard.
 pub fn inbox_wildcard(shard: Shard) -> String {
     format!("inbox.{shard}.>")
