@@ -154,7 +154,7 @@ impl RawBody {
         if text.len() > BODY_BYTES {
             return Err(BodyError::TooLarge(text.len()));
         }
-        let mistyped = |error: serde_json::Error| BodyError::Mistyped(error.to_string());
+        let mistyped = |error: serde_json::Error| BodyError::Mistyped(reason(&error));
         // serde's derive takes an array for a struct; the protocol does not.
         if !text.starts_with('{') {
             return Err(BodyError::Mistyped("expected an object".into()));
@@ -279,6 +279,18 @@ impl MediaShape<'_> {
         }
         Ok(())
     }
+}
+
+/// Why JSON was refused. serde quotes what it did not expect, so that alone
+/// could be as long as a frame.
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    const SHOWN: usize = 160;
+    let mut reason = error.to_string();
+    if let Some((cut, _)) = reason.char_indices().nth(SHOWN) {
+        reason.truncate(cut);
+        reason.push('…');
+    }
+    reason
 }
 
 /// The first characters of a client's text, for an error message.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    body::{BodyError, Excerpt, RawBody},
+    body::{BodyError, Excerpt, RawBody, reason},
     error::ErrorCode,
     id::{ChatId, MessageId, UserId},
     integer::{self, Integer},
@@ -306,7 +306,7 @@ fn typed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, FrameError> {
 }
 
 fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
+    serde_json::from_str(text).map_err(|error| reason(&error))
 }
 
 /// A mistyped send is answered by its id where that much can be read.

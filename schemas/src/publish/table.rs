@@ -187,7 +187,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         own_refusals: &[Refusal::new(ErrorCode::Invalid, "Neither or both are given.")],
     },
     Operation {
-        id: "socket",
+        id: "openSocket",
         method: Method::Get,
         path: "/v1/ws",
         tag: Tag::Socket,
