@@ -1,1 +1,26 @@
-//! Petrel's gateway: HTTP and WebSocket sessions.
+//! The gateway: HTTP and WebSocket sessions in front of the inboxes.
+//!
+//! A [`session`] is decided in pure code; [`socket`] carries it out. What
+//! sessions share is the [`app::App`]. No state here survives a gateway, and
+//! none has to: any other one serves the next connection.
+
+mod acks;
+mod app;
+mod config;
+mod connection;
+mod delivery;
+mod http;
+mod inlet;
+mod limits;
+mod mailbox;
+mod password;
+mod roster;
+mod session;
+mod socket;
+mod start;
+mod token;
+mod upgrade;
+mod work;
+
+pub use config::{Config, SigningKey, Switch};
+pub use start::{Running, start};

@@ -9,6 +9,7 @@ pub mod bus;
 pub mod direct;
 pub mod inbox;
 mod leader;
+pub mod mux;
 pub mod options;
 pub mod place;
 pub mod receipts;

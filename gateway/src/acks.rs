@@ -1,0 +1,183 @@
+//! What the sessions acknowledged and read, on its way to the receipts worker.
+//!
+//! One task gathers it from all sessions and publishes it in batches: at once
+//! when the line is quiet, and at most every [`INTERVAL`] when it is not. While
+//! NATS is away it keeps trying; should it be lost with the gateway, the
+//! messages are still in their inboxes and come again (DESIGN 5).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use nats::{bus::Bus, subject};
+use schemas::{
+    ChatId, DeviceId, UserId,
+    event::{Acked, Mark, MarkedRead, ReceiptsBatch},
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::task::TaskTracker;
+
+/// The shortest time between two batches.
+const INTERVAL: Duration = Duration::from_millis(2);
+/// Most acknowledgements and reads that wait; then the sessions do.
+const WAITING: usize = 4096;
+/// Most of them in one batch.
+const BATCH: usize = 1024;
+/// Most bytes of one batch, well below nats-server's own limit of 1 MiB.
+const BATCH_BYTES: usize = 256 * 1024;
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// A handle for sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Acks {
+    queue: mpsc::Sender<Item>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Acked(Acked),
+    Read(MarkedRead),
+}
+
+impl Acks {
+    /// Starts the task; it ends when the last handle is gone and all is published.
+    pub(crate) fn start(bus: Bus, tasks: &TaskTracker) -> Self {
+        let (queue, items) = mpsc::channel(WAITING);
+        tasks.spawn(run(bus, items));
+        Self { queue }
+    }
+
+    /// A device acknowledged messages.
+    pub(crate) async fn acked(&self, acked: Acked) {
+        // The task outlives every handle.
+        let _ = self.queue.send(Item::Acked(acked)).await;
+    }
+
+    /// A user read messages.
+    pub(crate) async fn read(&self, read: MarkedRead) {
+        let _ = self.queue.send(Item::Read(read)).await;
+    }
+}
+
+async fn run(bus: Bus, mut items: mpsc::Receiver<Item>) {
+    let mut gathered = Vec::new();
+    let mut next = Instant::now();
+    while items.recv_many(&mut gathered, BATCH).await > 0 {
+        if Instant::now() < next {
+            tokio::time::sleep_until(next).await;
+            while gathered.len() < BATCH {
+                let Ok(item) = items.try_recv() else { break };
+                gathered.push(item);
+            }
+        }
+        next = Instant::now() + INTERVAL;
+        for batch in batches(gathered.drain(..)) {
+            publish(&bus, &batch).await;
+        }
+    }
+}
+
+/// Joins the items of each device, and cuts at [`BATCH_BYTES`].
+fn batches(items: impl Iterator<Item = Item>) -> Vec<ReceiptsBatch> {
+    let mut acked = BTreeMap::<(UserId, DeviceId), Acked>::new();
+    let mut read = Vec::new();
+    for item in items {
+        match item {
+            Item::Acked(new) => match acked.get_mut(&(new.user, new.device)) {
+                Some(old) => join(old, new),
+                None => drop(acked.insert((new.user, new.device), new)),
+            },
+            Item::Read(new) => read.push(new),
+        }
+    }
+    let mut batches = vec![ReceiptsBatch::default()];
+    let mut bytes = 0;
+    let mut room_for = |batches: &mut Vec<ReceiptsBatch>, more: usize| {
+        if bytes > 0 && bytes + more > BATCH_BYTES {
+            batches.push(ReceiptsBatch::default());
+            bytes = 0;
+        }
+        bytes += more;
+    };
+    // Generous estimates: an id takes 28 bytes of JSON, a number at most 20.
+    for acked in acked.into_values() {
+        room_for(&mut batches, 128 + 21 * acked.seqs.len() + 128 * acked.marks.len());
+        batches.last_mut().into_iter().for_each(|batch| batch.acked.push(acked.clone()));
+    }
+    for read in read {
+        room_for(&mut batches, 192 + 128 * read.marks.len());
+        batches.last_mut().into_iter().for_each(|batch| batch.read.push(read.clone()));
+    }
+    batches
+}
+
+fn join(old: &mut Acked, new: Acked) {
+    old.seqs.extend(new.seqs);
+    let mut newest: BTreeMap<(ChatId, UserId), Mark> =
+        old.marks.iter().map(|mark| ((mark.chat, mark.from), *mark)).collect();
+    for mark in new.marks {
+        let kept = newest.entry((mark.chat, mark.from)).or_insert(mark);
+        kept.ts = kept.ts.max(mark.ts);
+    }
+    old.marks = newest.into_values().collect();
+}
+
+async fn publish(bus: &Bus, batch: &ReceiptsBatch) {
+    let payload: Bytes = match serde_json::to_vec(batch) {
+        Ok(json) => json.into(),
+        Err(error) => return tracing::error!(%error, "a batch of receipts has no JSON form"),
+    };
+    let mut retry = FIRST_RETRY;
+    loop {
+        let published =
+            async { bus.jetstream.publish(subject::RECEIPTS, payload.clone()).await?.await };
+        match published.await {
+            Ok(_) => return,
+            Err(error) => tracing::warn!(%error, "receipts are not taken, trying again"),
+        }
+        tokio::time::sleep(retry).await;
+        retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Micros;
+
+    use super::*;
+
+    fn acked(user: u64, seqs: std::ops::Range<u64>, from: u64) -> Item {
+        let (user, from) = (UserId::from_parts(user, 0), UserId::from_parts(from, 0));
+        let ts = Micros(seqs.end as i64);
+        Item::Acked(Acked {
+            user,
+            device: DeviceId::from_parts(1, 0),
+            seqs: seqs.collect(),
+            marks: vec![Mark { chat: ChatId::User(from), from, ts }],
+        })
+    }
+
+    #[test]
+    fn the_acks_of_a_device_are_one() {
+        let items =
+            vec![acked(1, 0..3, 7), acked(2, 5..6, 7), acked(1, 3..9, 7), acked(1, 9..10, 8)];
+        let batches = batches(items.into_iter());
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].acked.len(), 2);
+        assert_eq!(batches[0].acked[0].seqs, (0..10).collect::<Vec<_>>());
+        let ts: Vec<_> = batches[0].acked[0].marks.iter().map(|mark| mark.ts).collect();
+        assert_eq!(ts, [Micros(9), Micros(10)]);
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_nats_takes() {
+        let items = (0..BATCH as u64).map(|user| acked(user, 0..256, 7));
+        let batches = batches(items);
+        assert!(batches.len() > 1);
+        assert_eq!(batches.iter().map(|batch| batch.acked.len()).sum::<usize>(), BATCH);
+        for batch in batches {
+            let bytes = serde_json::to_vec(&batch).map_or(usize::MAX, |json| json.len());
+            assert!(bytes <= BATCH_BYTES, "{bytes}");
+        }
+    }
+}

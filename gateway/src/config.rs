@@ -1,0 +1,123 @@
+//! What an operator can set. Checked before anything binds.
+
+use std::{net::SocketAddr, time::Duration};
+
+use base64::Engine as _;
+use clap::{Parser, ValueEnum};
+use nats::options::NatsOptions;
+use schemas::limits;
+
+/// The gateway: HTTP and WebSocket sessions in front of the inboxes.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "gateway", version)]
+pub struct Config {
+    /// Where NATS is.
+    #[command(flatten)]
+    pub nats: NatsOptions,
+
+    /// Address for clients.
+    #[arg(long, env = "PETREL_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Address for the operator: /live, /ready, /metrics. Keep it off the internet.
+    #[arg(long, env = "PETREL_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
+    pub admin_listen: SocketAddr,
+
+    /// Signs tokens; the same on every gateway: base64 of at least 32 random
+    /// bytes, for example from `openssl rand -base64 32`.
+    #[arg(long, env = "PETREL_SIGNING_KEY", hide_env_values = true)]
+    pub signing_key: SigningKey,
+
+    /// This gateway's name in welcomes and logs; made up where not given.
+    #[arg(long, env = "PETREL_GATEWAY_NAME")]
+    pub name: Option<String>,
+
+    /// Whether rate limits apply; off is for load tests.
+    #[arg(long, env = "PETREL_LIMITS", value_enum, default_value = "on")]
+    pub limits: Switch,
+
+    /// Messages a user may send at once, before the rate below counts.
+    #[arg(long, env = "PETREL_SENDS_BURST", default_value = "60")]
+    pub sends_burst: std::num::NonZeroU32,
+
+    /// Messages a user may send per second in the long run.
+    #[arg(long, env = "PETREL_SENDS_PER_SECOND", default_value = "20")]
+    pub sends_per_second: std::num::NonZeroU32,
+
+    /// Shortest password accepted at registration, in bytes.
+    #[arg(long, env = "PETREL_PASSWORD_MIN", default_value_t = 8)]
+    pub password_min: usize,
+
+    /// Memory of one password hash (argon2id), in KiB.
+    #[arg(long, env = "PETREL_ARGON2_MEMORY_KIB", default_value_t = argon2::Params::DEFAULT_M_COST)]
+    pub argon2_memory_kib: u32,
+
+    /// Passes of one password hash (argon2id).
+    #[arg(long, env = "PETREL_ARGON2_PASSES", default_value_t = argon2::Params::DEFAULT_T_COST)]
+    pub argon2_passes: u32,
+
+    /// Seconds between the server's WebSocket pings; a client silent for two
+    /// of them is gone.
+    #[arg(long, env = "PETREL_HEARTBEAT_SECS", default_value_t = limits::HEARTBEAT.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub heartbeat_secs: u64,
+
+    /// Seconds a stopping gateway gives its clients to move elsewhere.
+    #[arg(long, env = "PETREL_DRAIN_SECS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_secs: u64,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It applies.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// The secret behind every token. Never printed.
+#[derive(Clone)]
+pub struct SigningKey(Vec<u8>);
+
+impl SigningKey {
+    const BYTES: usize = 32;
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+impl std::str::FromStr for SigningKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let key = base64::engine::general_purpose::STANDARD
+            .decode(text.trim())
+            .map_err(|_| "not base64".to_owned())?;
+        if key.len() < Self::BYTES {
+            return Err(format!("{} bytes, but at least {} are needed", key.len(), Self::BYTES));
+        }
+        Ok(Self(key))
+    }
+}
+
+impl Config {
+    /// How long a stopping gateway waits for its clients.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_secs)
+    }
+
+    /// The interval of the server's pings.
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat_secs)
+    }
+}

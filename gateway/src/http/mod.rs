@@ -1,0 +1,59 @@
+//! The HTTP API.
+
+mod account;
+mod docs;
+pub(crate) mod extract;
+mod me;
+pub(crate) mod problem;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    response::IntoResponse as _,
+    routing::{get, post, put},
+};
+use schemas::{ErrorCode, limits::CLIENT_FRAME_BYTES};
+
+use self::problem::HttpError;
+use crate::{app::App, upgrade};
+
+/// All routes for clients.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/ws", get(upgrade::upgrade))
+        .route("/v1/register", post(account::register))
+        .route("/v1/login", post(account::login))
+        .route("/v1/token", post(account::token))
+        .route("/v1/logout", post(account::logout))
+        .route("/v1/me", get(me::get).patch(me::patch))
+        .route("/v1/me/devices", get(me::devices))
+        .route("/v1/me/devices/{id}", axum::routing::delete(me::unlink_device))
+        .route("/v1/me/blocked", get(me::blocked))
+        .route("/v1/me/blocked/{user}", put(me::block).delete(me::unblock))
+        .route("/v1/users", get(users::list))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/asyncapi.json", get(docs::asyncapi))
+        .route("/docs", get(docs::page))
+        .fallback(async || HttpError::new(ErrorCode::NotFound, "there is no such path"))
+        .method_not_allowed_fallback(async || {
+            HttpError::invalid("this path does not take this method")
+                .with_status(StatusCode::METHOD_NOT_ALLOWED)
+        })
+        .layer(DefaultBodyLimit::max(CLIENT_FRAME_BYTES))
+        .with_state(app)
+}
+
+/// `GET /readyz`: whether a load balancer should send clients here.
+async fn ready(State(app): State<Arc<App>>) -> axum::response::Response {
+    if app.is_ready() {
+        "ready\n".into_response()
+    } else {
+        HttpError::new(ErrorCode::Unavailable, "not ready, or going away").into_response()
+    }
+}

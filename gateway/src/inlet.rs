@@ -1,0 +1,96 @@
+//! Where the gateway's subscriptions end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nats::{
+    mux::{Delivery, Sink},
+    subject::ReceiptsKey,
+};
+use schemas::{
+    Micros, UserId,
+    event::{Notice, ReadMarks, Watermark},
+    server::{ReadSync, Receipt},
+};
+
+use crate::{
+    mailbox::Mailbox,
+    roster::Roster,
+    session::{
+        feed::{Entry, Live},
+        receipts::Change,
+    },
+};
+
+/// One subscription's end.
+#[derive(Debug, Clone)]
+pub(crate) enum Inlet {
+    /// A device's stored messages.
+    Live(Arc<Mailbox>),
+    /// A user's receipts and notices.
+    Notify(Arc<Mailbox>),
+    /// Changes of anybody's devices, blocks or settings.
+    Changed(Roster),
+}
+
+impl Sink for Inlet {
+    fn deliver(&self, delivery: Delivery<'_>) {
+        match self {
+            Self::Live(mailbox) => match live(&delivery) {
+                Some(live) => mailbox.live(live),
+                None => mailbox.live_gap(),
+            },
+            Self::Notify(mailbox) => match ReceiptsKey::parse(delivery.subject) {
+                Some(key) => {
+                    let revision = delivery.number("Nats-Sequence");
+                    let change = revision.and_then(|rev| change(key, delivery.payload, rev));
+                    // Not a value: a key that was removed by hand.
+                    change.into_iter().for_each(|change| mailbox.change(change));
+                }
+                None => match serde_json::from_slice::<Notice>(delivery.payload) {
+                    Ok(notice) => mailbox.notice(notice),
+                    Err(error) => {
+                        tracing::warn!(subject = delivery.subject, %error, "unreadable notice");
+                    }
+                },
+            },
+            Self::Changed(roster) => {
+                let user = delivery.subject.rsplit('.').next().and_then(|user| user.parse().ok());
+                if let Some(user) = user {
+                    roster.forget(user);
+                }
+            }
+        }
+    }
+
+    fn gap(&self) {
+        match self {
+            Self::Live(mailbox) => mailbox.live_gap(),
+            Self::Notify(mailbox) => mailbox.changes_gap(),
+            Self::Changed(roster) => roster.forget_all(),
+        }
+    }
+}
+
+/// A change of the receipts bucket, out of a key and its value.
+pub(crate) fn change(key: ReceiptsKey, value: &[u8], rev: u64) -> Option<Change> {
+    match key {
+        ReceiptsKey::Receipt { chat, reader } => {
+            let Watermark { delivered, read } = serde_json::from_slice(value).ok()?;
+            Some(Change::Receipt(Receipt { chat, user: reader, delivered, read, rev }))
+        }
+        ReceiptsKey::Read { chat } => {
+            let ReadMarks { marks, device } = serde_json::from_slice(value).ok()?;
+            let marks: std::collections::BTreeMap<UserId, Micros> = marks;
+            Some(Change::Read(ReadSync { chat, marks, rev }, device))
+        }
+    }
+}
+
+fn live(delivery: &Delivery<'_>) -> Option<Live> {
+    let seq = delivery.number("Nats-Sequence")?;
+    let previous = delivery.number("Nats-Last-Sequence")?;
+    // A copy of its own: a slice would hold the whole read buffer while it waits.
+    let stored = Bytes::copy_from_slice(delivery.payload);
+    Some(Live { entry: Entry { seq, stored }, previous })
+}

@@ -1,0 +1,151 @@
+//! What sending needs to know of users, cached: their devices, blocks and settings.
+//!
+//! The gateway that changes one of these publishes `changed.<user>`, and every
+//! gateway lets go of its entry. Core NATS may lose that only together with the
+//! connection, and then everything is let go.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::future::Cache;
+use schemas::{DeviceId, UserId, http::Settings};
+use store::{Directory, DirectoryError, Family, User};
+
+/// Most users remembered.
+const USERS: u64 = 100_000;
+/// For how long an entry lives at most, should anything ever go unheard.
+const LIFE: Duration = Duration::from_secs(5 * 60);
+/// For how long after a change the directory is asked for its newest state,
+/// since a replica may lag.
+const UNSETTLED: Duration = Duration::from_millis(700);
+/// Most changes within that time that are kept apart.
+const UNSETTLED_USERS: u64 = 100_000;
+
+/// The cache; clones share it.
+#[derive(Clone)]
+pub(crate) struct Roster {
+    directory: Arc<dyn Directory>,
+    entries: Cache<UserId, Arc<Entry>>,
+    unsettled: Cache<UserId, ()>,
+    /// Rises with every change: what was read across one is not kept.
+    changes: Arc<AtomicU64>,
+}
+
+/// What is known of a user.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Linked devices with the family of their tokens.
+    pub devices: Box<[(DeviceId, Family)]>,
+    /// Whom the user has blocked, sorted.
+    blocked: Box<[UserId]>,
+    /// The user's choices.
+    pub settings: Settings,
+}
+
+impl Entry {
+    fn new(user: &User, mut blocked: Vec<UserId>) -> Self {
+        blocked.sort_unstable();
+        Self {
+            devices: user.devices.iter().map(|device| (device.id, device.tokens.family)).collect(),
+            blocked: blocked.into(),
+            settings: user.settings,
+        }
+    }
+
+    /// Whether this user has blocked that one.
+    pub(crate) fn has_blocked(&self, other: UserId) -> bool {
+        self.blocked.binary_search(&other).is_ok()
+    }
+
+    /// Whether tokens of this family are good for the device.
+    pub(crate) fn accepts(&self, device: DeviceId, family: Family) -> bool {
+        self.devices.contains(&(device, family))
+    }
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Roster").field("entries", &self.entries.entry_count()).finish()
+    }
+}
+
+impl Roster {
+    /// A cache in front of the directory.
+    pub(crate) fn new(directory: Arc<dyn Directory>) -> Self {
+        Self {
+            directory,
+            entries: Cache::builder().max_capacity(USERS).time_to_live(LIFE).build(),
+            unsettled: Cache::builder()
+                .max_capacity(UNSETTLED_USERS)
+                .time_to_live(UNSETTLED)
+                .build(),
+            changes: Arc::default(),
+        }
+    }
+
+    /// What is known of a user; nothing where there is no such user.
+    ///
+    /// # Errors
+    /// When it is not cached and the directory does not answer.
+    pub(crate) async fn get(&self, user: UserId) -> Result<Option<Arc<Entry>>, DirectoryError> {
+        if let Some(entry) = self.entries.get(&user).await {
+            return Ok(Some(entry));
+        }
+        let is_unsettled = self.unsettled.contains_key(&user);
+        self.load(user, is_unsettled).await
+    }
+
+    /// The newest state, from the directory: for those who would refuse
+    /// something on the word of the cache.
+    ///
+    /// # Errors
+    /// When the directory does not answer.
+    pub(crate) async fn fresh(&self, user: UserId) -> Result<Option<Arc<Entry>>, DirectoryError> {
+        self.load(user, true).await
+    }
+
+    /// Lets go of a user whose devices, blocks or settings changed.
+    pub(crate) fn forget(&self, user: UserId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        // Both are futures only because of eviction listeners, which these
+        // caches do not have: they are done at the first poll.
+        let (entries, unsettled) = (self.entries.clone(), self.unsettled.clone());
+        let forget = async move {
+            unsettled.insert(user, ()).await;
+            entries.invalidate(&user).await;
+        };
+        if futures_util::FutureExt::now_or_never(forget).is_none() {
+            tracing::warn!(%user, "a change was not taken in: letting go of all");
+            self.forget_all();
+        }
+    }
+
+    /// Lets go of everything: changes may have gone unheard.
+    pub(crate) fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.entries.invalidate_all();
+    }
+
+    async fn load(&self, user: UserId, newest: bool) -> Result<Option<Arc<Entry>>, DirectoryError> {
+        let changes = self.changes.load(Ordering::Acquire);
+        let record = async {
+            if newest {
+                self.directory.user_fresh(user).await
+            } else {
+                self.directory.user(user).await
+            }
+        };
+        let (record, blocked) = tokio::try_join!(record, self.directory.blocked(user))?;
+        let Some(record) = record else { return Ok(None) };
+        let entry = Arc::new(Entry::new(&record, blocked));
+        if changes == self.changes.load(Ordering::Acquire) {
+            self.entries.insert(user, Arc::clone(&entry)).await;
+        }
+        Ok(Some(entry))
+    }
+}

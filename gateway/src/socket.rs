@@ -1,0 +1,308 @@
+//! The loop of one WebSocket: it carries out what its session decides.
+
+use std::{io, sync::Arc, time::Duration};
+
+use nats::{mux::Subscription, subject};
+use rand::RngExt as _;
+use schemas::{
+    CloseCode, Micros, Millis,
+    client::{self, FrameError, Hello},
+    event::Notice,
+    limits::HELLO_TIMEOUT,
+    server::{self, Limits, Welcome},
+};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+
+use crate::{
+    app::{App, AuthError},
+    connection::{Connection, Received},
+    inlet::Inlet,
+    mailbox::{Mail, Mailbox},
+    session::{Action, Identity, Session},
+};
+
+/// When the store is looked at once more after the session opened.
+const FIRST_SETTLE: Duration = Duration::from_millis(1500);
+/// And from then on.
+const SETTLE: Duration = Duration::from_secs(30);
+/// How long a closing gateway waits for a session's sends.
+const LAST_SENDS: Duration = Duration::from_secs(5);
+
+/// Serves a client from the end of its handshake to its close.
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, read: &[u8]) {
+    let mut connection = Connection::new(stream, read).await;
+    // Boxed: what the hello needs is gone while the session lasts.
+    let code = match Box::pin(open(&app, &mut connection)).await {
+        Ok(open) => {
+            metrics::gauge!("petrel_sessions").increment(1);
+            let code = open.run(&mut connection).await;
+            metrics::gauge!("petrel_sessions").decrement(1);
+            code
+        }
+        Err(code) => code,
+    };
+    if let Some(code) = code {
+        metrics::counter!("petrel_closes_total", "code" => code.code().to_string()).increment(1);
+        connection.close(code).await;
+    }
+}
+
+/// An authenticated connection. Dropping it ends its subscriptions.
+struct Open {
+    app: Arc<App>,
+    me: Identity,
+    session: Session,
+    mailbox: Arc<Mailbox>,
+    _subscriptions: [Subscription<Inlet>; 2],
+    expires: Instant,
+    heard: Instant,
+    next_beat: Instant,
+    settle: Instant,
+    has_settled: bool,
+}
+
+/// Why the loop ends; without a code the client is gone already.
+type Ended = Option<CloseCode>;
+
+/// Waits for the hello and accepts it.
+async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended> {
+    let hello = timeout(HELLO_TIMEOUT, first_frame(connection));
+    let hello = hello.await.map_err(|_| Some(CloseCode::Silent))??;
+    let refused = Some(CloseCode::Unauthorized);
+    // Signature and time cost nothing: only who passes them gets any further.
+    let access = app.tokens.check_access(&hello.token).map_err(|_| refused)?;
+    let me = access.identity;
+    let mailbox = Arc::new(Mailbox::default());
+    let live = subject::live(app.bus.shards, me.user, me.device);
+    let subscriptions = [
+        app.mux.subscribe(&live, Inlet::Live(Arc::clone(&mailbox))),
+        app.mux.subscribe(&subject::notify_wildcard(me.user), Inlet::Notify(Arc::clone(&mailbox))),
+    ];
+    // Subscribed before the device is checked and the inbox is read, so that
+    // neither a revocation nor a message can fall between.
+    app.mux.flush().await.map_err(|_| Some(CloseCode::TryAgainLater))?;
+    let (access, entry) = app.authenticate(&hello.token).await.map_err(|error| match error {
+        AuthError::Refused(_) => refused,
+        AuthError::Unavailable(_) => Some(CloseCode::TryAgainLater),
+    })?;
+    let opened = Micros::now();
+    let id = format!("s_{}", ulid::Ulid::generate()).to_lowercase();
+    let connected = Notice::Connected { device: me.device, session: id.clone(), at: opened };
+    app.notify(me.user, &connected).await;
+    let welcome = Welcome {
+        user: me.user,
+        device: me.device,
+        session: id.clone(),
+        gateway: app.name.clone(),
+        now: Millis::from(opened),
+        heartbeat_secs: app.config.heartbeat_secs,
+        limits: Limits::V1,
+    };
+    say(connection, &server::Frame::Welcome(welcome)).await.map_err(|_| None)?;
+    let now = Instant::now();
+    let read_receipts = entry.settings.read_receipts;
+    Ok(Open {
+        app: Arc::clone(app),
+        me,
+        session: Session::new(me, id, opened, hello.receipts_after, read_receipts),
+        mailbox,
+        _subscriptions: subscriptions,
+        expires: until(access.expires),
+        heard: now,
+        next_beat: now + app.config.heartbeat(),
+        settle: now + FIRST_SETTLE,
+        has_settled: false,
+    })
+}
+
+/// The hello; anything else before it is misuse.
+async fn first_frame(connection: &mut Connection) -> Result<Hello, Ended> {
+    loop {
+        return match connection.receive().await {
+            Received::Text(text) => match client::Frame::parse(&text) {
+                Ok(client::Frame::Hello(hello)) => Ok(hello),
+                _ => Err(Some(CloseCode::Misuse)),
+            },
+            Received::Life => continue,
+            Received::TooBig => Err(Some(CloseCode::TooBig)),
+            Received::Binary | Received::Misuse => Err(Some(CloseCode::Misuse)),
+            Received::Gone => Err(None),
+        };
+    }
+}
+
+impl Open {
+    async fn run(mut self, connection: &mut Connection) -> Ended {
+        let mut actions = Vec::new();
+        self.session.start(&mut actions);
+        let app = Arc::clone(&self.app);
+        let mut timer = Box::pin(sleep_until(self.next_deadline()));
+        let mut drains = false;
+        loop {
+            match timeout(self.patience(), self.carry_out(connection, &mut actions)).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(code)) => return code,
+                Ok(Err(_)) => return None,
+                // The peer takes nothing any more.
+                Err(_) => return Some(CloseCode::Silent),
+            }
+            tokio::select! {
+                received = connection.receive(), if !self.session.is_full() => {
+                    if let Err(ended) = self.received(received, &mut actions) {
+                        return ended;
+                    }
+                }
+                () = self.mailbox.arrived() => {
+                    let mail = self.mailbox.take();
+                    self.take(mail, &mut actions);
+                }
+                () = &mut timer => {
+                    if let Err(ended) = self.tick(connection, &mut timer, &mut actions).await {
+                        return ended;
+                    }
+                }
+                () = app.draining.cancelled(), if !drains => {
+                    drains = true;
+                    let spread = u64::try_from(app.config.drain().as_millis() / 2).unwrap_or(0);
+                    let after_ms = rand::rng().random_range(0..=spread);
+                    actions.push(Action::Say(server::Frame::Drain { after_ms }));
+                }
+                () = app.closing.cancelled() => break,
+            }
+        }
+        self.last_sends(connection, &mut actions).await
+    }
+
+    /// Does what was decided, then sends messages for as long as there are some
+    /// and the window has room.
+    async fn carry_out(
+        &mut self,
+        connection: &mut Connection,
+        actions: &mut Vec<Action>,
+    ) -> io::Result<Ended> {
+        loop {
+            for action in actions.drain(..) {
+                match action {
+                    Action::Say(frame) => say(connection, &frame).await?,
+                    Action::Close(code) => return Ok(Some(code)),
+                    Action::ExpireAt(moment) => self.expires = until(moment),
+                    Action::Acknowledge(acked) => {
+                        metrics::counter!("petrel_messages_acked_total")
+                            .increment(acked.seqs.len() as u64);
+                        self.app.acks.acked(acked).await;
+                    }
+                    Action::MarkRead(read) => self.app.acks.read(read).await,
+                    Action::Work(work) => work.start(&self.app, self.me, &self.mailbox),
+                }
+            }
+            if let Some(messages) = self.session.next_messages(actions) {
+                connection.send(&messages).await?;
+            } else if self.session.catches_up() {
+                say(connection, &server::Frame::CaughtUp {}).await?;
+            } else if actions.is_empty() {
+                connection.flush().await?;
+                return Ok(None);
+            }
+        }
+    }
+
+    fn received(&mut self, received: Received, actions: &mut Vec<Action>) -> Result<(), Ended> {
+        self.heard = Instant::now();
+        let frame = match received {
+            Received::Text(text) => client::Frame::parse(&text),
+            Received::Binary => Err(FrameError::bad("frames are text")),
+            Received::Life => return Ok(()),
+            Received::TooBig => return Err(Some(CloseCode::TooBig)),
+            Received::Misuse => return Err(Some(CloseCode::Misuse)),
+            Received::Gone => return Err(None),
+        };
+        self.session.frame(frame, Micros::now(), actions);
+        Ok(())
+    }
+
+    fn take(&mut self, mail: Mail, actions: &mut Vec<Action>) {
+        let now = Micros::now();
+        for notice in mail.notices {
+            self.session.notice(notice, now, actions);
+        }
+        for done in mail.done {
+            self.session.done(done, now, actions);
+        }
+        if !mail.live.is_empty() || mail.live_lost {
+            self.session.live(mail.live, mail.live_lost, actions);
+        }
+        if !mail.changes.is_empty() || mail.changes_lost {
+            self.session.changes(mail.changes, mail.changes_lost, actions);
+        }
+    }
+
+    /// Whatever is due: the token's end, the heartbeat, a look at the store.
+    async fn tick(
+        &mut self,
+        connection: &mut Connection,
+        timer: &mut std::pin::Pin<Box<Sleep>>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Ended> {
+        let now = Instant::now();
+        if now >= self.expires {
+            return Err(Some(CloseCode::Unauthorized));
+        }
+        if now >= self.next_beat {
+            // A client that is not read because its sends wait is not silent.
+            let silence = now.duration_since(self.heard);
+            if silence >= 2 * self.app.config.heartbeat() && !self.session.is_full() {
+                return Err(Some(CloseCode::Silent));
+            }
+            self.next_beat = now + self.app.config.heartbeat();
+            let ping = timeout(self.patience(), connection.ping()).await;
+            ping.map_err(|_| Some(CloseCode::Silent))?.map_err(|_| None)?;
+        }
+        if now >= self.settle {
+            self.session.settle(!self.has_settled, actions);
+            self.has_settled = true;
+            // Spread out, so that a storm of hellos is not one of looks for ever.
+            self.settle = now + SETTLE.mul_f64(rand::rng().random_range(0.8..1.2));
+        }
+        timer.as_mut().reset(self.next_deadline());
+        Ok(())
+    }
+
+    /// The gateway's time is up: what is under way is finished, then it closes.
+    async fn last_sends(self, connection: &mut Connection, actions: &mut Vec<Action>) -> Ended {
+        let mut this = self;
+        let finish = async {
+            while !this.session.is_settled() {
+                this.mailbox.arrived().await;
+                let mail = this.mailbox.take();
+                this.take(mail, actions);
+                if let Ok(Some(code)) = this.carry_out(connection, actions).await {
+                    return code;
+                }
+            }
+            CloseCode::ServiceRestart
+        };
+        Some(timeout(LAST_SENDS, finish).await.unwrap_or(CloseCode::ServiceRestart))
+    }
+
+    fn next_deadline(&self) -> Instant {
+        self.expires.min(self.next_beat).min(self.settle)
+    }
+
+    /// How long a peer may take nothing that is written to it.
+    fn patience(&self) -> Duration {
+        2 * self.app.config.heartbeat()
+    }
+}
+
+async fn say(connection: &mut Connection, frame: &server::Frame) -> io::Result<()> {
+    connection.send(frame.to_json().as_bytes()).await
+}
+
+/// The moment of the wall clock on the timers' clock.
+fn until(moment: Micros) -> Instant {
+    let left = moment.0.saturating_sub(Micros::now().0);
+    Instant::now() + Duration::from_micros(u64::try_from(left).unwrap_or(0))
+}

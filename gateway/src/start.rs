@@ -1,0 +1,195 @@
+//! Starting a gateway, and stopping it without losing anybody's message.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use nats::{Bus, Inboxes, ReceiptsKv, mux::Mux, subject};
+use store::Directory;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    acks::Acks, app::App, config::Config, http, inlet::Inlet, limits::Limits, password::Passwords,
+    roster::Roster, token::Tokens,
+};
+
+/// How often the rate limits forget who was quiet.
+const SWEEP: Duration = Duration::from_secs(60);
+/// How long what is under way may take after the last session closed.
+const LAST_WORK: Duration = Duration::from_secs(20);
+/// How long the last acknowledgements may take.
+const LAST_ACKS: Duration = Duration::from_secs(5);
+
+/// A gateway that serves.
+pub struct Running {
+    /// Where clients connect.
+    pub addr: SocketAddr,
+    /// Where the operator looks.
+    pub admin_addr: SocketAddr,
+    app: Arc<App>,
+    top: TaskTracker,
+    background: TaskTracker,
+    stopped: CancellationToken,
+}
+
+/// Starts a gateway; it serves when this returns.
+///
+/// # Errors
+/// When an address is taken, or NATS or its streams are not there in time.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}: is it in use? Set --listen", config.listen)
+    })?;
+    let addr = listener.local_addr()?;
+    let admin = admin::bind(config.admin_listen).await.with_context(|| {
+        format!("cannot listen on {}: is it in use? Set --admin-listen", config.admin_listen)
+    })?;
+    let admin_addr = admin.addr();
+    let stopped = CancellationToken::new();
+    let background = TaskTracker::new();
+    let app = app(config, &background, &stopped).await?;
+    let top = TaskTracker::new();
+
+    let ready = Arc::clone(&app);
+    top.spawn(stop_all(stopped.clone(), admin.run(move || ready.is_ready(), stopped.clone())));
+
+    let listener = listener.tap_io(|stream| {
+        // A frame is written whole: it should leave at once.
+        let _ = stream.set_nodelay(true);
+    });
+    let serve = axum::serve(listener, http::router(Arc::clone(&app)))
+        .with_graceful_shutdown(app.closing.clone().cancelled_owned());
+    top.spawn(stop_all(stopped.clone(), serve.into_future()));
+
+    let limits = Arc::clone(&app);
+    let until = stopped.clone();
+    top.spawn(async move {
+        let sweep = async {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                limits.limits.sweep();
+            }
+        };
+        until.run_until_cancelled(sweep).await;
+    });
+    top.close();
+    tracing::info!(gateway = app.name, %addr, %admin_addr, "gateway serves");
+    Ok(Running { addr, admin_addr, app, top, background, stopped })
+}
+
+impl Running {
+    /// Begins to leave: sessions are told to go elsewhere, and closed when
+    /// their time is up.
+    pub fn drain(&self) {
+        if self.app.draining.is_cancelled() {
+            return;
+        }
+        tracing::info!(gateway = self.app.name, "draining");
+        self.app.draining.cancel();
+        let app = Arc::clone(&self.app);
+        let stopped = self.stopped.clone();
+        tokio::spawn(async move {
+            let sessions_left = async {
+                app.tasks.close();
+                app.tasks.wait().await;
+            };
+            // Nobody waits for a gateway that has no sessions any more.
+            let _ = tokio::time::timeout(app.config.drain(), sessions_left).await;
+            app.closing.cancel();
+            let finished = tokio::time::timeout(LAST_WORK, app.tasks.wait()).await;
+            if finished.is_err() {
+                tracing::warn!("some sessions did not end in time");
+            }
+            stopped.cancel();
+        });
+    }
+
+    /// Waits until the gateway has stopped: after a drain, or because a part of
+    /// it failed, which is an error.
+    ///
+    /// # Errors
+    /// When a part failed.
+    pub async fn wait(self) -> anyhow::Result<()> {
+        let Self { app, top, background, stopped, .. } = self;
+        stopped.cancelled().await;
+        top.wait().await;
+        let failed = !app.draining.is_cancelled();
+        // The last handle to the acks goes with the app; what they hold is
+        // published before their task ends.
+        drop(app);
+        background.close();
+        if tokio::time::timeout(LAST_ACKS, background.wait()).await.is_err() {
+            tracing::warn!("some acknowledgements were not published: their messages come again");
+        }
+        anyhow::ensure!(!failed, "a part of the gateway failed");
+        Ok(())
+    }
+
+    /// Waits until the gateway has stopped, and begins to drain it when `stop`
+    /// is over.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn wait_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.stopped.cancelled() => {}
+            () = stop => self.drain(),
+        }
+        self.wait().await
+    }
+}
+
+/// The first part to end stops all.
+async fn stop_all<E: std::fmt::Display>(
+    stopped: CancellationToken,
+    part: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = part.await {
+        tracing::error!(%error, "a part of the gateway failed");
+    }
+    stopped.cancel();
+}
+
+async fn app(
+    config: Config,
+    background: &TaskTracker,
+    stopped: &CancellationToken,
+) -> anyhow::Result<Arc<App>> {
+    let name = config.name.clone().unwrap_or_else(|| {
+        format!("gw-{}", ulid::Ulid::generate().to_string().split_at(18).1.to_lowercase())
+    });
+    let bus = Bus::connect(&config.nats, &name).await?;
+    bus.ready().await?;
+    let directory: Arc<dyn Directory> = Arc::new(store::KvDirectory::open(&bus.jetstream).await?);
+    let roster = Roster::new(Arc::clone(&directory));
+    let tasks = TaskTracker::new();
+    let mux = Mux::start(&config.nats, &name, background, stopped.clone());
+    let app = App {
+        name,
+        mux: mux.clone(),
+        inboxes: Inboxes::new(bus.clone()),
+        receipts: ReceiptsKv::new(bus.clone()),
+        acks: Acks::start(bus.clone(), background),
+        tokens: Tokens::new(&config.signing_key),
+        passwords: Passwords::new(config.argon2_memory_kib, config.argon2_passes)?,
+        limits: Limits::new(&config),
+        reads: App::read_permits(),
+        draining: CancellationToken::new(),
+        closing: CancellationToken::new(),
+        tasks,
+        roster: roster.clone(),
+        directory,
+        bus,
+        config,
+    };
+    // Lives as long as the process: the cache is never without it.
+    let changed = mux.subscribe(subject::CHANGED_WILDCARD, Inlet::Changed(roster));
+    mux.flush().await.context("NATS does not take subscriptions")?;
+    let until = stopped.clone();
+    background.spawn(async move {
+        until.cancelled().await;
+        drop(changed);
+    });
+    Ok(Arc::new(app))
+}
