@@ -152,7 +152,11 @@ impl Api {
             .map_err(|error| ApiError::Unexpected { status: text.0, text: error.to_string() })
     }
 
-    async fn sign_in(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<Account, ApiError> {
+    async fn sign_in(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Account, ApiError> {
         let session = self.call(Method::POST, path, None, Some(body)).await?;
         Ok(Account { api: self.clone(), session })
     }
@@ -164,10 +168,10 @@ impl Api {
         token: Option<&str>,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<(StatusCode, String), ApiError> {
-        let url = self.base.join(path).map_err(|error| ApiError::Url {
-            url: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let url = self
+            .base
+            .join(path)
+            .map_err(|error| ApiError::Url { url: path.to_owned(), reason: error.to_string() })?;
         let mut request = self.http.request(method, url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -275,7 +279,8 @@ impl Account {
     /// # Errors
     /// See [`ApiError`]; `None` is nobody of that name.
     pub async fn find(&self, username: &str) -> Result<Option<Profile>, ApiError> {
-        let found: List<Profile> = self.get(&format!("v1/users?username={}", query(username))).await?;
+        let found: List<Profile> =
+            self.get(&format!("v1/users?username={}", query(username))).await?;
         Ok(found.items.into_iter().next())
     }
 

@@ -9,12 +9,13 @@
 
 mod account;
 mod connection;
+mod run;
 pub mod session;
 mod socket;
 mod timeline;
 
 pub use account::{Account, Api, ApiError};
-pub use connection::{Acks, Client, ClientError, Events, Options};
+pub use connection::{Acks, Client, ClientError, Ended, Events, Options};
 pub use session::{Event, Saved, StopReason, Tokens, Unsent};
 pub use socket::{Buffers, Received, Socket, SocketError};
 pub use timeline::{Place, Tick, Timeline, Watermarks};

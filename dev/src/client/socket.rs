@@ -1,6 +1,6 @@
 //! One WebSocket, frame by frame.
 
-use std::time::Duration;
+use std::{collections::VecDeque, future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Url;
@@ -191,15 +191,7 @@ impl Socket {
 
     /// The next thing that comes, however long it takes.
     pub async fn receive(&mut self) -> Received {
-        match self.stream.next().await {
-            Some(Ok(Message::Text(text))) => Received::Text(text),
-            Some(Ok(Message::Ping(_))) => Received::Ping,
-            Some(Ok(Message::Close(frame))) => {
-                Received::Closed(frame.map(|frame| frame.code.into()))
-            }
-            Some(Ok(_)) => Received::Other,
-            Some(Err(_)) | None => Received::Closed(None),
-        }
+        self.stream.next().await.into()
     }
 
     /// The next text frame's text.
@@ -268,6 +260,26 @@ impl Socket {
         tokio::time::timeout(within, closed).await.map_err(|_| SocketError::Silent(within))
     }
 
+    /// Writes what is outgoing, as far as the line takes it, until something
+    /// comes; with `read` off, only writes. Can be cancelled at any time.
+    pub(super) async fn exchange(
+        &mut self,
+        outgoing: &mut VecDeque<Utf8Bytes>,
+        read: bool,
+    ) -> Received {
+        poll_fn(|cx| {
+            while self.stream.poll_ready_unpin(cx).is_ready()
+                && let Some(text) = outgoing.pop_front()
+            {
+                // What fails to be written fails to be read, too: told below.
+                let _ = self.stream.start_send_unpin(Message::Text(text));
+            }
+            let _ = self.stream.poll_flush_unpin(cx);
+            if read { self.stream.poll_next_unpin(cx).map(Received::from) } else { Poll::Pending }
+        })
+        .await
+    }
+
     /// Closes politely; what was fed is written first.
     ///
     /// # Errors
@@ -280,6 +292,18 @@ impl Socket {
     /// The TCP connection below, for tests that play with it.
     pub fn tcp(&self) -> &TcpStream {
         self.stream.get_ref()
+    }
+}
+
+impl From<Option<Result<Message, tungstenite::Error>>> for Received {
+    fn from(message: Option<Result<Message, tungstenite::Error>>) -> Self {
+        match message {
+            Some(Ok(Message::Text(text))) => Self::Text(text),
+            Some(Ok(Message::Ping(_))) => Self::Ping,
+            Some(Ok(Message::Close(frame))) => Self::Closed(frame.map(|frame| frame.code.into())),
+            Some(Ok(_)) => Self::Other,
+            Some(Err(_)) | None => Self::Closed(None),
+        }
     }
 }
 
