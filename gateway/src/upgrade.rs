@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     response::IntoResponse as _,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use schemas::ErrorCode;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -39,7 +39,7 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
             Ok(parts) => socket::serve(app, parts.io.into_inner(), &parts.read_buf).await,
             Err(_) => tracing::error!("the upgraded connection is no TCP stream"),
         }
