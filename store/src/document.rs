@@ -229,3 +229,86 @@ impl BlockedDocument {
         self.users
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use schemas::http::LastSeen;
+    use serde_json::json;
+
+    use super::*;
+
+    fn new_user() -> NewUser {
+        NewUser {
+            username: "Ada".parse().unwrap(),
+            name: "Ada Lovelace".into(),
+            phone: Some("+441234".into()),
+            password_hash: PasswordHash::new("$argon2id$secret"),
+            device: NewDevice { name: Some("engine".into()), platform: None },
+        }
+    }
+
+    #[test]
+    fn a_user_is_read_back_as_registered() {
+        let id = UserId::mint();
+        let document = UserDocument::new(id, new_user());
+        let stored = serde_json::to_string(&document).unwrap();
+        let read: UserDocument = serde_json::from_str(&stored).unwrap();
+        let user = read.to_user();
+        assert_eq!(user, document.to_user());
+        assert_eq!((user.id, user.username.as_str()), (id, "Ada"));
+        assert_eq!(user.password_hash.as_str(), "$argon2id$secret");
+        assert_eq!(user.settings, Settings::default());
+        assert_eq!(user.devices[0].tokens.newest().number, 1);
+    }
+
+    #[test]
+    fn a_password_hash_is_never_printed() {
+        let new = new_user();
+        let user = UserDocument::new(UserId::mint(), new_user()).to_user();
+        for printed in [format!("{new:?}"), format!("{user:?}")] {
+            assert!(printed.contains("Lovelace") && !printed.contains("argon2"), "{printed}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_newer_version_survive_every_change() {
+        let mut stored =
+            serde_json::to_value(UserDocument::new(UserId::mint(), new_user())).unwrap();
+        stored["badge"] = json!("gold");
+        stored["settings"]["theme"] = json!("dark");
+        stored["devices"][0]["push"] = json!({"kind": "fcm", "token": "t"});
+
+        let mut document: UserDocument = serde_json::from_value(stored).unwrap();
+        let device = document.devices[0].id;
+        let settings = PatchSettings { read_receipts: Some(false), ..PatchSettings::default() };
+        document.patch(&UserPatch { settings, ..UserPatch::default() });
+        document.link(&DeviceDocument::new(NewDevice::default())).unwrap();
+        document.renew_family(device).unwrap();
+
+        let stored = serde_json::to_value(&document).unwrap();
+        assert_eq!(stored["badge"], "gold");
+        assert_eq!(stored["settings"], json!({"read_receipts": false, "theme": "dark"}));
+        assert_eq!(stored["devices"][0]["push"]["token"], "t");
+    }
+
+    #[test]
+    fn an_unchosen_setting_follows_the_default() {
+        let mut document = UserDocument::new(UserId::mint(), new_user());
+        let settings = PatchSettings { last_seen: Some(LastSeen::Nobody), ..Default::default() };
+        document.patch(&UserPatch { settings, ..UserPatch::default() });
+        let stored = serde_json::to_value(&document).unwrap();
+        assert_eq!(stored["settings"], json!({"last_seen": "nobody"}));
+        let expected = Settings { last_seen: LastSeen::Nobody, ..Settings::default() };
+        assert_eq!(document.to_user().settings, expected);
+    }
+
+    #[test]
+    fn a_link_whose_answer_was_lost_is_not_linked_again() {
+        let mut document = UserDocument::new(UserId::mint(), new_user());
+        let device = DeviceDocument::new(NewDevice::default());
+        assert!(document.link(&device).unwrap());
+        assert!(!document.link(&device).unwrap());
+        assert_eq!(document.to_user().devices.len(), 2);
+    }
+}

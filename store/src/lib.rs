@@ -4,6 +4,8 @@
 //! atomic on a single document, so that any store with compare-and-set can
 //! stand behind it.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod directory;
 mod document;
 mod error;

@@ -141,3 +141,161 @@ impl<'de> Deserialize<'de> for Family {
         text.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Micros = Micros(1_700_000_000_000_000);
+    const A_MOMENT: Duration = Duration::from_micros(1);
+
+    /// One device, its clock, and what was issued to it.
+    struct Device {
+        state: TokenState,
+        now: Micros,
+    }
+
+    impl Device {
+        fn new() -> Self {
+            Self { state: TokenState::first_issued(), now: START }
+        }
+
+        fn wait(&mut self, time: Duration) {
+            self.now = self.now.plus(time);
+        }
+
+        fn present(&mut self, number: u64) -> Rotation {
+            let claim = RefreshClaim { family: self.state.family, number };
+            let (after, rotation) = self.state.present(claim, self.now);
+            self.state = after;
+            rotation
+        }
+
+        /// Presents a token that has to be good; answers its successor's number.
+        fn rotate(&mut self, number: u64) -> u64 {
+            match self.present(number) {
+                Rotation::Issued(claim) => {
+                    assert_eq!(claim, self.state.newest());
+                    claim.number
+                }
+                other => panic!("{number} was {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_token_is_good_for_its_successor() {
+        let mut device = Device::new();
+        let mut number = device.state.newest().number;
+        for _ in 0..5 {
+            number = device.rotate(number);
+            device.wait(Duration::from_secs(900));
+        }
+        assert_eq!(number, 6);
+    }
+
+    #[test]
+    fn a_lost_answer_is_retried_until_the_grace_ends() {
+        let mut device = Device::new();
+        assert_eq!(device.rotate(1), 2);
+        device.wait(REFRESH_GRACE / 2);
+        assert_eq!(device.rotate(1), 3);
+        // Counted from the first use: a retry does not prolong it.
+        device.wait(REFRESH_GRACE / 2);
+        assert_eq!(device.rotate(1), 4);
+        device.wait(A_MOMENT);
+        assert_eq!(device.present(1), Rotation::Revoked);
+    }
+
+    #[test]
+    fn after_a_newer_one_was_used_the_old_one_revokes_at_once() {
+        let mut device = Device::new();
+        device.rotate(1);
+        device.rotate(2);
+        assert_eq!(device.present(1), Rotation::Revoked);
+    }
+
+    #[test]
+    fn a_sibling_that_was_never_used_revokes_too() {
+        let mut device = Device::new();
+        assert_eq!((device.rotate(1), device.rotate(1)), (2, 3));
+        device.rotate(3);
+        assert_eq!(device.present(2), Rotation::Revoked);
+    }
+
+    #[test]
+    fn a_revocation_leaves_nothing_that_is_good() {
+        let mut device = Device::new();
+        let family = device.state.family;
+        device.rotate(1);
+        device.rotate(2);
+        assert_eq!(device.present(1), Rotation::Revoked);
+        assert_ne!(device.state.family, family);
+        for number in 0..5 {
+            let old = RefreshClaim { family, number };
+            assert_eq!(device.state.present(old, device.now), (device.state, Rotation::Refused));
+            assert_eq!(device.present(number), Rotation::Refused);
+        }
+    }
+
+    #[test]
+    fn what_was_never_issued_is_refused_and_changes_nothing() {
+        let mut device = Device::new();
+        device.rotate(1);
+        let before = device.state;
+        let foreign = RefreshClaim { family: Family::mint(), number: 2 };
+        assert_eq!(device.present(3), Rotation::Refused);
+        assert_eq!(device.present(0), Rotation::Refused);
+        assert_eq!(device.state.present(foreign, device.now), (before, Rotation::Refused));
+        assert_eq!(device.state, before);
+    }
+
+    #[test]
+    fn a_family_is_read_back_from_its_one_spelling() {
+        let family = Family(0xab);
+        let text = family.to_string();
+        assert_eq!(text, "000000000000000000000000000000ab");
+        assert_eq!(text.parse(), Ok(family));
+        for wrong in
+            ["", "ab", &text.to_uppercase(), &format!("{text}0"), &format!("+{}", &text[1..])]
+        {
+            assert_eq!(wrong.parse::<Family>(), Err(ParseFamilyError), "{wrong}");
+        }
+    }
+
+    proptest! {
+        /// Tokens presented in any order, by whoever holds them, after any
+        /// time: good are exactly those that the whole history allows.
+        #[test]
+        fn the_state_decides_as_the_history_would(
+            steps in prop::collection::vec((0usize..3, 0u64..20_000), 1..60),
+        ) {
+            let mut device = Device::new();
+            let mut issued = vec![1];
+            let mut uses: Vec<(u64, Micros)> = Vec::new();
+            for (back, millis) in steps {
+                device.wait(Duration::from_millis(millis));
+                let number = issued[issued.len().saturating_sub(1 + back)];
+                let newer_was_used = uses.iter().any(|(used, _)| *used > number);
+                let first_use = uses.iter().find(|(used, _)| *used == number);
+                let in_grace = first_use.is_none_or(|(_, at)| device.now <= at.plus(REFRESH_GRACE));
+                let rotation = device.present(number);
+                if newer_was_used || !in_grace {
+                    prop_assert_eq!(rotation, Rotation::Revoked);
+                    return Ok(());
+                }
+                uses.push((number, device.now));
+                let Rotation::Issued(claim) = rotation else {
+                    return Err(TestCaseError::fail(format!("{number} was {rotation:?}")));
+                };
+                prop_assert!(claim.number > *issued.last().unwrap());
+                issued.push(claim.number);
+            }
+        }
+    }
+}

@@ -100,3 +100,69 @@ impl fmt::Debug for Username {
         fmt::Debug::fmt(&self.spelling, f)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Username, ParseUsernameError> {
+        text.parse()
+    }
+
+    #[test]
+    fn letters_digits_and_six_signs() {
+        for text in
+            ["a", "Ada.Lovelace_1815-x+y@example.org", "Ζωή", "ひかり", "७", &"x".repeat(64)]
+        {
+            assert_eq!(parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn refused_with_the_reason() {
+        assert_eq!(parse(""), Err(ParseUsernameError::Length));
+        assert_eq!(parse(&"é".repeat(65)), Err(ParseUsernameError::Length));
+        assert_eq!(parse(&"x".repeat(10_000_000)), Err(ParseUsernameError::Length));
+        // A combining accent is no letter, so each name has one composition.
+        for (text, char) in [
+            ("a b", ' '),
+            ("a*", '*'),
+            (">", '>'),
+            ("a/b", '/'),
+            ("\0", '\0'),
+            ("e\u{301}", '\u{301}'),
+        ] {
+            assert_eq!(parse(text), Err(ParseUsernameError::Character(char)));
+        }
+    }
+
+    #[test]
+    fn spellings_that_differ_in_case_are_one_name() {
+        for (one, other) in [
+            ("Ada", "aDA"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("STRASSE", "straße"),
+            ("ẞ", "ß"),
+            ("\u{212a}", "k"),
+        ] {
+            assert_eq!(parse(one), parse(other));
+        }
+        assert_ne!(parse("ada"), parse("adα"));
+    }
+
+    proptest! {
+        #[test]
+        fn case_never_makes_another_name(text in r"[\p{L}\p{Nd}._+@-]{1,64}") {
+            let name = parse(&text);
+            for spelling in [text.to_uppercase(), text.to_lowercase()] {
+                // A changed case may have combining marks, which are refused.
+                if let Ok(other) = parse(&spelling) {
+                    prop_assert_eq!(Ok(other), name.clone());
+                }
+            }
+        }
+    }
+}

@@ -2,17 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::jetstream::kv::{self, Operation};
+use async_nats::jetstream::{
+    self,
+    kv::{self, Operation},
+};
 use dev::NatsCluster;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use nats::{
     Bus, NatsOptions, Topology,
-    subject::{DIRECTORY_BUCKET, bucket_stream},
+    subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject},
 };
 use schemas::{Micros, UserId};
 use store::{
-    Directory, DirectoryError, KvDirectory, NewDevice, NewUser, PasswordHash, RefreshClaim,
-    Rotation, User, contract::Tested,
+    DirectoryError, KvDirectory, NewDevice, NewUser, PasswordHash, RefreshClaim, Rotation, User,
+    contract::{Tested, devices, registration, tokens, users},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
@@ -20,13 +23,11 @@ use crate::support;
 
 /// Each promise of the contract, on the server that all tests share.
 mod contract {
-    use super::{Tested, directory, support};
+    use super::{Tested, bus, directory, support};
 
     async fn embedded() -> Tested {
         directory(&bus(&[support::shared_nats().await.url()], 1).await).await
     }
-
-    use super::bus;
 
     store::directory_contract!(embedded);
 }
@@ -141,6 +142,57 @@ async fn a_user_an_operator_deleted_is_not_there() {
     assert!(matches!(linked, Err(DirectoryError::NotFound(_))), "{linked:?}");
 }
 
+#[tokio::test]
+async fn a_copy_that_lags_hides_nobody() {
+    let bus = bus(&[support::shared_nats().await.url()], 1).await;
+    let directory = KvDirectory::open(&through_a_lagging_copy(&bus).await).await.unwrap();
+    let directory: Tested = Arc::new(directory);
+    registration::a_registered_user_is_found(Arc::clone(&directory)).await;
+    registration::a_taken_name_is_refused_in_any_case(Arc::clone(&directory)).await;
+    users::many_are_read_in_order_and_once(directory).await;
+}
+
+/// JetStream as a client sees it whose direct reads are all answered by a copy
+/// that has got nothing yet.
+async fn through_a_lagging_copy(bus: &Bus) -> jetstream::Context {
+    let prefix = format!("lagging-{}", UserId::mint());
+    let stream = bucket_stream(DIRECTORY_BUCKET);
+    let missing = bucket_subject(DIRECTORY_BUCKET, "missing");
+    let client = bus.client.clone();
+    let mut requests = client.subscribe(format!("{prefix}.>")).await.unwrap();
+    client.flush().await.unwrap();
+    let context = jetstream::with_prefix(client.clone(), &prefix);
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let mut api = request.subject[prefix.len() + 1..].to_owned();
+            if api.starts_with("DIRECT.GET.") {
+                api = format!("DIRECT.GET.{stream}.{missing}");
+            }
+            let (reply, payload) = (request.reply.unwrap(), request.payload);
+            client.publish_with_reply(format!("$JS.API.{api}"), reply, payload).await.unwrap();
+        }
+    });
+    context
+}
+
+#[tokio::test]
+async fn a_call_lives_through_a_restart() {
+    let cluster = NatsCluster::builder().start().await.unwrap();
+    let bus = bus(&cluster.urls(), 1).await;
+    let directory = directory(&bus).await;
+    let user = registered(&directory).await;
+
+    cluster.nodes()[0].kill9().await;
+    let (linked, restarted) = tokio::join!(
+        directory.link_device(user.id, NewDevice::default()),
+        cluster.nodes()[0].restart(),
+    );
+    restarted.unwrap();
+    let device = linked.unwrap();
+    let user = directory.user_fresh(user.id).await.unwrap().unwrap();
+    assert_eq!(user.devices.last(), Some(&device));
+}
+
 /// Three copies: replicas lag, writes of one document wait for each other in
 /// flight, and the leader dies. One cluster for all of it, as it costs seconds.
 #[tokio::test(flavor = "multi_thread")]
@@ -149,32 +201,47 @@ async fn three_nodes_answer_as_one() {
     let bus = bus(&cluster.urls(), 3).await;
     let directory = directory(&bus).await;
 
-    what_was_answered_is_found_at_once(&directory).await;
-    store::contract::registration::a_name_has_one_winner(Arc::clone(&directory)).await;
-    let devices = store::contract::devices::the_last_places_have_no_more_winners_than_there_are;
-    devices(Arc::clone(&directory)).await;
-    store::contract::tokens::presented_at_once_it_is_issued_for_each(Arc::clone(&directory)).await;
-    store::contract::tokens::a_reuse_revokes_once(Arc::clone(&directory)).await;
-    store::contract::users::changes_at_once_are_all_kept(Arc::clone(&directory)).await;
+    let mut nodes = Vec::new();
+    for url in cluster.urls() {
+        nodes.push(self::directory(&self::bus(&[url], 3).await).await);
+    }
+    what_was_answered_is_found_everywhere(&nodes).await;
+    registration::a_name_has_one_winner(Arc::clone(&directory)).await;
+    devices::the_last_places_have_no_more_winners_than_there_are(Arc::clone(&directory)).await;
+    tokens::presented_at_once_it_is_issued_for_each(Arc::clone(&directory)).await;
+    tokens::a_reuse_revokes_once(Arc::clone(&directory)).await;
+    users::changes_at_once_are_all_kept(Arc::clone(&directory)).await;
     rotation_goes_on_when_the_leader_dies(&cluster, &bus, &directory).await;
 }
 
-async fn what_was_answered_is_found_at_once(directory: &Tested) {
-    // More than enough for some reads to meet a replica that lags.
-    for _ in 0..200 {
-        let user = registered(directory).await;
-        let (by_id, by_name, bulk) = tokio::join!(
-            directory.user(user.id),
-            directory.user_by_username(&user.username),
-            directory.users(std::slice::from_ref(&user.id)),
-        );
-        assert_eq!(by_id.unwrap().as_ref(), Some(&user));
-        assert_eq!(by_name.unwrap().as_ref(), Some(&user));
-        assert_eq!(bulk.unwrap(), [user.clone()]);
-        let device = directory.link_device(user.id, NewDevice::default()).await.unwrap();
-        let user = directory.user_fresh(user.id).await.unwrap().unwrap();
-        assert!(user.device(device.id).is_some());
+/// What one node answered, every other node knows, although its copy may lag.
+/// Many at once keep the copies busy, so that some do.
+async fn what_was_answered_is_found_everywhere(nodes: &[Tested]) {
+    const AT_ONCE: usize = 30;
+    const EACH: usize = 20;
+    let mut clients = JoinSet::new();
+    for number in 0..AT_ONCE {
+        let mut nodes = nodes.to_vec();
+        let first = number % nodes.len();
+        nodes.rotate_left(first);
+        clients.spawn(async move {
+            for _ in 0..EACH {
+                let user = registered(&nodes[0]).await;
+                for node in &nodes {
+                    let found = node.user_by_username(&user.username).await.unwrap();
+                    assert_eq!(found.as_ref(), Some(&user));
+                }
+                let device = nodes[0].link_device(user.id, NewDevice::default()).await.unwrap();
+                nodes[0].block(user.id, user.id).await.unwrap();
+                for node in &nodes {
+                    let fresh = node.user_fresh(user.id).await.unwrap().unwrap();
+                    assert!(fresh.device(device.id).is_some());
+                    assert_eq!(node.blocked(user.id).await.unwrap(), [user.id]);
+                }
+            }
+        });
     }
+    clients.join_all().await;
 }
 
 /// A client that rotates its token on and on, while the node that leads the

@@ -78,3 +78,58 @@ impl Patience {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::{future::pending, io};
+
+    use super::*;
+
+    fn refused() -> Source {
+        io::Error::other("refused").into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_in_time_and_hands_back_the_trouble() {
+        let start = Instant::now();
+        let mut patience = Patience::new();
+        let mut tries = 0;
+        let error = loop {
+            tries += 1;
+            match patience.pause(refused().into()).await {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, DirectoryError::Unavailable(_)), "{error:?}");
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "refused");
+        assert!(start.elapsed() <= CALL && start.elapsed() > CALL - UNANSWERED_PAUSE);
+        // Some ten doublings, and then at least a quarter of the longest pause each.
+        assert!((20..=110).contains(&tries), "{tries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_waited_for_as_long_as_one_request_and_no_longer_than_the_call() {
+        let patience = Patience::new();
+        let start = Instant::now();
+        for _ in 0..10 {
+            let before = Instant::now();
+            let answer = patience.wait(pending::<io::Result<()>>()).await;
+            assert_eq!(answer.unwrap_err().to_string(), "no answer in time");
+            assert!(before.elapsed() <= REQUEST);
+        }
+        assert_eq!(start.elapsed(), CALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_beaten_tries_again_soon() {
+        let mut patience = Patience::new();
+        for _ in 0..100 {
+            let before = Instant::now();
+            patience.pause(Trouble::Contended).await.unwrap();
+            // The timer counts in whole milliseconds.
+            assert!(before.elapsed() <= CONTENDED_PAUSE + Duration::from_millis(1));
+        }
+    }
+}
