@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{DeviceId, MediaId, UserId},
-    limits::{NAME_CHARS, PASSWORD_BYTES, PLATFORM_CHARS, USERNAME_CHARS},
+    limits::{NAME_CHARS, PASSWORD_BYTES, USERNAME_CHARS},
 };
+
+/// A phone number, as the published schemas describe it.
+const PHONE: &str = r"^\+[0-9]{5,15}$";
 
 /// Every list is an object with `items`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,10 +31,11 @@ pub struct Register {
     /// Shown to others: 1 to 128 characters.
     #[schemars(length(min = 1, max = NAME_CHARS))]
     pub name: String,
-    /// E.164, kept private.
+    /// `+` and 5 to 15 digits (E.164), kept private.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = PHONE))]
     pub phone: Option<String>,
-    /// The device that registers.
+    /// The device that registers, without an `id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<LoginDevice>,
 }
@@ -56,13 +60,13 @@ pub struct LoginDevice {
     /// A device that was linked before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<DeviceId>,
-    /// What its owner calls it: at most 128 characters.
+    /// What its owner calls it: 1 to 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = NAME_CHARS))]
+    #[schemars(length(min = 1, max = NAME_CHARS))]
     pub name: Option<String>,
-    /// For example `ios`, `android` or `web`: at most 32 characters.
+    /// For example `ios`, `android` or `web`: 1 to 128 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = PLATFORM_CHARS))]
+    #[schemars(length(min = 1, max = NAME_CHARS))]
     pub platform: Option<String>,
 }
 
@@ -139,13 +143,13 @@ pub struct PatchMe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = NAME_CHARS))]
     pub name: Option<String>,
-    /// Profile picture.
+    /// Profile picture; `null` removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schemars(with = "Option<MediaId>")]
     pub picture: Option<Option<MediaId>>,
-    /// E.164.
+    /// `+` and 5 to 15 digits (E.164), kept private; `null` removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = PHONE))]
     pub phone: Option<Option<String>>,
     /// Privacy and push.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,8 +27,6 @@ pub const MESSAGE_ID_BYTES: usize = 64;
 pub const USERNAME_CHARS: usize = 64;
 /// Longest display name, in characters.
 pub const NAME_CHARS: usize = 128;
-/// Longest platform of a device, in characters.
-pub const PLATFORM_CHARS: usize = 32;
 /// Longest password, in bytes.
 pub const PASSWORD_BYTES: usize = 1024;
 /// Most users one user may block.

@@ -96,8 +96,7 @@ fn describe_parameter(parameter: &Parameter, components: &mut Components) -> Val
         "schema": item,
     });
     if let Some(most) = parameter.most {
-        described["schema"] =
-            json!({ "type": "array", "items": item, "minItems": 1, "maxItems": most });
+        described["schema"] = json!({ "type": "array", "items": item, "maxItems": most });
         described["style"] = "form".into();
         described["explode"] = false.into();
     }

@@ -97,7 +97,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[],
         request: Some(Shape::of::<PatchMe>()),
         answer: json::<Me>(200, "The account as it is now."),
-        own_refusals: &[],
+        own_refusals: &[Refusal::new(ErrorCode::NotFound, "`picture` is no media.")],
     },
     Operation {
         id: "devices",
@@ -183,7 +183,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
             Parameter::query::<String>("username", "A whole username, in any case."),
         ],
         request: None,
-        answer: json::<List<Profile>>(200, "Who was found, in the order that was asked for."),
+        answer: json::<List<Profile>>(
+            200,
+            "Who was found, in the order that was asked for, each once.",
+        ),
         own_refusals: &[Refusal::new(ErrorCode::Invalid, "Neither or both are given.")],
     },
     Operation {
@@ -195,11 +198,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Open the WebSocket",
         description: "A WebSocket handshake, best with the subprotocol `petrel.v1`. The token \
             goes into the first frame and never into the address. What is said on the socket is \
-            described by the AsyncAPI document at `/asyncapi.json`.",
+            described by the AsyncAPI document at `/asyncapi.json`. A request that is no \
+            handshake is answered with 426.",
         parameters: &[],
         request: None,
         answer: nothing(101, "The socket is open: say `hello` within 10 s."),
-        own_refusals: &[],
+        own_refusals: &[Refusal::new(
+            ErrorCode::Unavailable,
+            "This gateway is going away: connect again, and get to another.",
+        )],
     },
     Operation {
         id: "healthz",
