@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Message, Request, RequestErrorKind};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind};
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+use crate::retry::Retries;
 
 /// How long one request waits for its answer. A stream without a leader does
 /// not answer at all, so waiting longer is only slower than asking again.
@@ -32,6 +35,9 @@ pub enum ApiError {
     /// No answer in time: no leader, no connection, or too much to do.
     #[error("no answer in time")]
     TimedOut,
+    /// The connection was lost before the answer came.
+    #[error("the connection was lost")]
+    ConnectionLost,
     /// Nobody serves this subject: no such stream, or no JetStream at all.
     #[error("nobody answers there")]
     NoResponders,
@@ -71,7 +77,7 @@ impl ApiError {
     /// failover, a restart, or a moment of overload.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::TimedOut | Self::NoResponders | Self::Incomplete => true,
+            Self::TimedOut | Self::ConnectionLost | Self::NoResponders | Self::Incomplete => true,
             Self::Server(error) => error.is_transient(),
             Self::Unreadable(_) | Self::NotSent(_) => false,
         }
@@ -81,11 +87,14 @@ impl ApiError {
     pub(crate) fn is(&self, number: u16) -> bool {
         matches!(self, Self::Server(error) if error.number == number)
     }
+
+    /// The subject holds as many messages as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Server(error) if error.is_limit() && error.description.contains("per subject"))
+    }
 }
 
 impl ServerError {
-    /// "maximum messages per subject exceeded", among other reasons not to store.
-    pub(crate) const STORE_FAILED: u16 = 10_077;
     pub(crate) const WRONG_LAST_SEQUENCE: u16 = 10_071;
     /// The same, where another write of that subject is still being replicated.
     pub(crate) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u16 = 10_164;
@@ -94,61 +103,170 @@ impl ServerError {
     pub(crate) const NO_MESSAGE: u16 = 10_037;
     pub(crate) const NO_STREAM: u16 = 10_059;
     pub(crate) const NO_CONSUMER: u16 = 10_014;
+    /// Every reason not to store has this number; only the text tells which.
+    const STORE_FAILED: u16 = 10_077;
     const NOT_LEADER: u16 = 10_009;
     /// The first copy of this `Nats-Msg-Id` is still being replicated.
     const DUPLICATE_IN_PROCESS: u16 = 10_158;
     const STREAM_OFFLINE: [u16; 2] = [10_118, 10_194];
+    /// What is temporary, in the manner of HTTP.
+    const UNAVAILABLE: u16 = 503;
 
     fn is_transient(&self) -> bool {
-        self.status == 503
+        // A limit comes as 503 too, but does not pass by itself.
+        (self.status == Self::UNAVAILABLE && !self.is_limit())
             || self.number == Self::NOT_LEADER
             || self.number == Self::DUPLICATE_IN_PROCESS
             || Self::STREAM_OFFLINE.contains(&self.number)
     }
+
+    /// "maximum messages per subject exceeded", "maximum bytes exceeded", …
+    fn is_limit(&self) -> bool {
+        self.number == Self::STORE_FAILED && self.description.starts_with("maximum ")
+    }
 }
 
-/// Asks and reads the answer's JSON.
-pub(crate) async fn ask<T: DeserializeOwned>(
-    client: &Client,
-    subject: String,
-    payload: Bytes,
-    timeout: Duration,
-) -> Result<T, ApiError> {
-    let answer = send(client, subject, Request::new().payload(payload), timeout).await?;
-    read(&answer.payload)
+/// What to ask, and whom.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) subject: String,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) payload: Bytes,
 }
 
-/// Sends a request and waits for whatever comes back.
-pub(crate) async fn send(
-    client: &Client,
-    subject: String,
-    request: Request,
-    timeout: Duration,
-) -> Result<Message, ApiError> {
-    // The limit lies around the whole: async-nats' own starts only when the
-    // request is in its queue, and without a connection that queue can be full.
-    let answer = client.send_request(subject, request.timeout(None));
-    match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(message)) => Ok(message),
-        Ok(Err(error)) => Err(match error.kind() {
-            RequestErrorKind::TimedOut => ApiError::TimedOut,
-            RequestErrorKind::NoResponders => ApiError::NoResponders,
-            _ => ApiError::NotSent(error),
-        }),
-        Err(_) => Err(ApiError::TimedOut),
+impl Question {
+    pub(crate) fn new(subject: String, payload: impl Into<Bytes>) -> Self {
+        Self { subject, headers: None, payload: payload.into() }
+    }
+}
+
+/// Sends requests over one connection, and knows when that was lost: an answer
+/// that was under way then will not come, and waiting for it would cost a
+/// person seconds at every restart of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Requester {
+    client: Client,
+    losses: watch::Receiver<u64>,
+}
+
+impl Requester {
+    /// Connects with these options.
+    pub(crate) async fn connect(
+        options: ConnectOptions,
+        servers: &[async_nats::ServerAddr],
+    ) -> Result<Self, async_nats::ConnectError> {
+        let (lost, losses) = watch::channel(0);
+        let options = options.event_callback(move |event| {
+            if event == Event::Disconnected {
+                lost.send_modify(|losses| *losses += 1);
+            }
+            std::future::ready(())
+        });
+        Ok(Self { client: options.connect(servers).await?, losses })
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks until there is an answer that asking again would not change, or the
+    /// deadline has passed; then gives the last error. The question is put
+    /// together anew for each attempt, as mostly there is one.
+    pub(crate) async fn insist<T>(
+        &self,
+        question: impl Fn() -> Question,
+        deadline: Duration,
+        attempt: Duration,
+        read: impl Fn(Message) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut retries = Retries::within(deadline);
+        loop {
+            let outcome = self.once(question(), retries.attempt(attempt)).await;
+            match outcome.and_then(&read) {
+                Err(error) if error.is_transient() && retries.pause().await => {
+                    tracing::debug!(subject = question().subject, %error, "asking again");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Asks once.
+    pub(crate) async fn once(
+        &self,
+        question: Question,
+        timeout: Duration,
+    ) -> Result<Message, ApiError> {
+        let Question { subject, headers, payload } = question;
+        // The limit lies around the whole: async-nats' own starts only when the
+        // request is in its queue, and without a connection that can be full.
+        let request = Request { payload: Some(payload), headers, timeout: Some(None), inbox: None };
+        let answer = self.client.send_request(subject, request);
+        self.unless_lost(timeout, async {
+            answer.await.map_err(|error| match error.kind() {
+                RequestErrorKind::TimedOut => ApiError::TimedOut,
+                RequestErrorKind::NoResponders => ApiError::NoResponders,
+                _ => ApiError::NotSent(error),
+            })
+        })
+        .await
+    }
+
+    /// Waits for an answer as long as it can still come.
+    pub(crate) async fn unless_lost<T>(
+        &self,
+        timeout: Duration,
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            Ok(()) = losses.changed() => Err(ApiError::ConnectionLost),
+            () = tokio::time::sleep(timeout) => Err(ApiError::TimedOut),
+        }
     }
 }
 
 /// Reads a JetStream answer: what was asked for, or the server's error.
-pub(crate) fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn read<T: DeserializeOwned>(answer: Message) -> Result<T, ApiError> {
     #[derive(Deserialize)]
     struct Outcome {
         error: Option<ServerError>,
     }
     let unreadable = |error: serde_json::Error| ApiError::Unreadable(error.to_string());
-    let outcome: Outcome = serde_json::from_slice(answer).map_err(unreadable)?;
+    let outcome: Outcome = serde_json::from_slice(&answer.payload).map_err(unreadable)?;
     match outcome.error {
         Some(error) => Err(error.into()),
-        None => serde_json::from_slice(answer).map_err(unreadable),
+        None => serde_json::from_slice(&answer.payload).map_err(unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16, number: u16, description: &str) -> ApiError {
+        ServerError { status, number, description: description.to_owned() }.into()
+    }
+
+    #[test]
+    fn a_limit_is_no_reason_to_try_again_but_a_failover_is() {
+        let full = error(503, 10_077, "maximum messages per subject exceeded");
+        assert!(full.is_full() && !full.is_transient());
+        let bytes = error(503, 10_077, "maximum bytes exceeded");
+        assert!(!bytes.is_full() && !bytes.is_transient());
+        let closed = error(503, 10_077, "store is closed");
+        assert!(!closed.is_full() && closed.is_transient());
+
+        assert!(error(503, 10_008, "JetStream system temporarily unavailable").is_transient());
+        assert!(error(500, 10_009, "JetStream cluster can not handle request").is_transient());
+        assert!(error(409, 10_158, "duplicate message id is in process").is_transient());
+        assert!(!error(404, 10_059, "stream not found").is_transient());
+        assert!(!error(400, 10_071, "wrong last sequence: 5").is_transient());
+        for transient in [ApiError::TimedOut, ApiError::ConnectionLost, ApiError::NoResponders] {
+            assert!(transient.is_transient());
+        }
     }
 }

@@ -6,11 +6,10 @@ use async_nats::{
     Client, ConnectErrorKind, ConnectOptions,
     jetstream::{self, context::ContextBuilder, stream},
 };
-use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    api::{self, ApiError, REQUEST_TIMEOUT, ServerError},
+    api::{self, ApiError, Question, REQUEST_TIMEOUT, Requester, ServerError},
     direct::DirectReader,
     options::{Credentials, NatsOptions},
     retry::Retries,
@@ -47,6 +46,7 @@ pub struct Bus {
     pub options: NatsOptions,
     /// Reads of stored messages, on their own connection.
     pub reads: DirectReader,
+    pub(crate) requester: Requester,
 }
 
 /// Why there is no connection.
@@ -105,8 +105,9 @@ impl Bus {
         let shards = Shards::new(options.shards).ok_or_else(|| {
             ConnectError::Options(format!("{} shards, not 1 to {}", options.shards, Shards::MAX))
         })?;
-        let client = connect(options, name).await?;
+        let requester = connect(options, name).await?;
         let reads = connect(options, &format!("{name} reads")).await?;
+        let client = requester.client().clone();
         let jetstream = ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
@@ -114,7 +115,7 @@ impl Bus {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let reads = DirectReader::new(reads).await.map_err(ConnectError::Lost)?;
-        Ok(Self { client, jetstream, shards, options: options.clone(), reads })
+        Ok(Self { client, jetstream, shards, options: options.clone(), reads, requester })
     }
 
     /// Waits up to [`READY_DEADLINE`] for the declared streams and consumers.
@@ -154,9 +155,7 @@ impl Bus {
         }
         for consumer in declared.consumers() {
             let name = &consumer.name;
-            let subject = format!("$JS.API.CONSUMER.INFO.{}.{name}", consumer.stream);
-            let info = api::ask::<Anything>(&self.client, subject, Bytes::new(), REQUEST_TIMEOUT);
-            match info.await {
+            match self.ask(format!("$JS.API.CONSUMER.INFO.{}.{name}", consumer.stream)).await {
                 Ok(Anything {}) => {}
                 Err(error) if error.is(ServerError::NO_CONSUMER) => {
                     return Err(NotReady::Missing(format!(
@@ -175,12 +174,16 @@ impl Bus {
         struct Info {
             config: stream::Config,
         }
-        let subject = format!("$JS.API.STREAM.INFO.{name}");
-        match api::ask::<Info>(&self.client, subject, Bytes::new(), REQUEST_TIMEOUT).await {
+        match self.ask::<Info>(format!("$JS.API.STREAM.INFO.{name}")).await {
             Ok(info) => Ok(Some(info.config)),
             Err(error) if error.is(ServerError::NO_STREAM) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, subject: String) -> Result<T, ApiError> {
+        let answer = self.requester.once(Question::new(subject, ""), REQUEST_TIMEOUT).await?;
+        api::read(answer)
     }
 }
 
@@ -193,12 +196,12 @@ impl From<ApiError> for NotReady {
     }
 }
 
-async fn connect(options: &NatsOptions, name: &str) -> Result<Client, ConnectError> {
+async fn connect(options: &NatsOptions, name: &str) -> Result<Requester, ConnectError> {
     let servers = options.servers().map_err(|error| ConnectError::Options(error.to_string()))?;
     let mut retries = Retries::within(CONNECT_DEADLINE);
     loop {
-        match connect_options(options, name).connect(servers.as_slice()).await {
-            Ok(client) => return Ok(client),
+        match Requester::connect(connect_options(options, name), &servers).await {
+            Ok(requester) => return Ok(requester),
             Err(error) if is_refused(&error) => return Err(ConnectError::Refused(error)),
             Err(error) => {
                 tracing::info!(name, %error, "connecting to NATS");

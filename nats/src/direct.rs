@@ -18,7 +18,7 @@ use std::{
 };
 
 use async_nats::{
-    Client, HeaderMap, HeaderName, Message, Request, StatusCode, SubscribeError, Subscriber,
+    HeaderMap, HeaderName, Message, StatusCode, SubscribeError, Subscriber,
     header::{NATS_LAST_SEQUENCE, NATS_SEQUENCE, NATS_SUBJECT},
 };
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    api::{self, ApiError, Failure, ServerError},
+    api::{ApiError, Failure, Question, Requester, ServerError},
     retry::Retries,
 };
 
@@ -93,7 +93,7 @@ impl Entry {
 /// Reads stored messages over one connection; clones share it.
 #[derive(Debug, Clone)]
 pub struct DirectReader {
-    client: Client,
+    requester: Requester,
     shared: Arc<Shared>,
 }
 
@@ -108,10 +108,8 @@ struct Shared {
 impl DirectReader {
     /// Takes a connection that best serves nothing else: nats-server answers
     /// a read before it looks at what came after it on the same connection.
-    ///
-    /// # Errors
-    /// When the connection is closed already.
-    pub async fn new(client: Client) -> Result<Self, SubscribeError> {
+    pub(crate) async fn new(requester: Requester) -> Result<Self, SubscribeError> {
+        let client = requester.client();
         let reply_prefix = client.new_inbox();
         let replies = client.subscribe(format!("{reply_prefix}.*")).await?;
         let collecting = Arc::new(Collecting::default());
@@ -122,7 +120,7 @@ impl DirectReader {
             collecting,
             _dispatcher: AbortOnDropHandle::new(dispatcher),
         };
-        Ok(Self { client, shared: Arc::new(shared) })
+        Ok(Self { requester, shared: Arc::new(shared) })
     }
 
     /// One page, retried for up to [`READ_DEADLINE`].
@@ -135,11 +133,12 @@ impl DirectReader {
         let mut retries = Retries::within(READ_DEADLINE);
         loop {
             let attempt = self.page_once(&subject, request.clone());
-            let result = tokio::time::timeout(retries.attempt(READ_TIMEOUT), attempt).await;
-            match result.unwrap_or(Err(ApiError::TimedOut)) {
-                Ok(page) => return Ok(page),
-                Err(error) if error.is_transient() && retries.pause().await => {}
-                Err(error) => return Err(error.into()),
+            let timeout = retries.attempt(READ_TIMEOUT);
+            match self.requester.unless_lost(timeout, attempt).await {
+                Err(error) if error.is_transient() && retries.pause().await => {
+                    tracing::debug!(stream = query.stream, %error, "reading again");
+                }
+                outcome => return outcome.map_err(Failure::from),
             }
         }
     }
@@ -149,8 +148,8 @@ impl DirectReader {
     /// # Errors
     /// When nobody answered within [`READ_DEADLINE`], or the server refused the request.
     pub async fn at(&self, stream: &str, seq: u64) -> Result<Option<Entry>, Failure> {
-        let request = Bytes::from(format!(r#"{{"seq":{seq}}}"#));
-        self.one(format!("$JS.API.DIRECT.GET.{stream}"), request).await
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        self.one(|| Question::new(subject.clone(), format!(r#"{{"seq":{seq}}}"#))).await
     }
 
     /// The newest message on this subject.
@@ -158,7 +157,7 @@ impl DirectReader {
     /// # Errors
     /// When nobody answered within [`READ_DEADLINE`], or the server refused the request.
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Entry>, Failure> {
-        self.one(format!("$JS.API.DIRECT.GET.{stream}.{subject}"), Bytes::new()).await
+        self.one(|| Question::new(format!("$JS.API.DIRECT.GET.{stream}.{subject}"), "")).await
     }
 
     async fn page_once(&self, subject: &str, request: Bytes) -> Result<Page, ApiError> {
@@ -166,25 +165,17 @@ impl DirectReader {
         let (done, page) = oneshot::channel();
         let _registered = self.shared.collecting.register(token, done);
         let reply = format!("{}.{token}", self.shared.reply_prefix);
-        self.client
+        let client = self.requester.client();
+        client
             .publish_with_reply(subject.to_owned(), reply, request)
             .await
             .map_err(|error| ApiError::NotSent(error.into()))?;
-        page.await.unwrap_or(Err(ApiError::TimedOut))
+        page.await.unwrap_or(Err(ApiError::Incomplete))
     }
 
-    async fn one(&self, subject: String, request: Bytes) -> Result<Option<Entry>, Failure> {
-        let mut retries = Retries::within(READ_DEADLINE);
-        loop {
-            let request = Request::new().payload(request.clone());
-            let timeout = retries.attempt(READ_TIMEOUT);
-            let answer = api::send(&self.client, subject.clone(), request, timeout).await;
-            match answer.and_then(stored) {
-                Ok(entry) => return Ok(entry),
-                Err(error) if error.is_transient() && retries.pause().await => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    async fn one(&self, question: impl Fn() -> Question) -> Result<Option<Entry>, Failure> {
+        let entry = self.requester.insist(question, READ_DEADLINE, READ_TIMEOUT, stored);
+        Ok(entry.await?)
     }
 }
 

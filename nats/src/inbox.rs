@@ -2,23 +2,25 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Request, header::NATS_MESSAGE_ID};
+use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
 use bytes::Bytes;
 use schemas::{DeviceId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    api::{self, ApiError, Failure, REQUEST_TIMEOUT, ServerError},
+    api::{self, ApiError, Failure, Question, REQUEST_TIMEOUT, ServerError},
     bus::Bus,
     direct::Query,
     leader::{self, Select},
-    retry::Retries,
     subject,
 };
 
 /// How long a message is tried to be stored. Losing the leader of a replicated
 /// stream stalls its shards for about 8 s, and a send is to outlast that.
 pub const STORE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a delete or a purge is tried.
+pub const DELETE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What [`Inboxes::read`], [`Inboxes::read_leader`] and [`Inboxes::get`] fail with.
 pub type ReadError = Failure;
@@ -92,21 +94,24 @@ impl Inboxes {
         dedupe_id: &str,
         stored: Bytes,
     ) -> Result<Stored, StoreError> {
-        let subject = subject::inbox(self.bus.shards, user, device);
-        let mut retries = Retries::within(STORE_DEADLINE);
-        loop {
-            let timeout = retries.attempt(REQUEST_TIMEOUT);
-            match self.store_once(subject.clone(), dedupe_id, stored.clone(), timeout).await {
-                Ok(stored) => return Ok(stored),
-                Err(error) if is_full(&error) => return Err(StoreError::Full),
-                Err(error) if !error.is_transient() => return Err(StoreError::Refused(error)),
-                Err(error) => {
-                    if !retries.pause().await {
-                        return Err(StoreError::Unavailable(error));
-                    }
-                    tracing::debug!(%user, %device, dedupe_id, %error, "storing again");
-                }
-            }
+        #[derive(Deserialize)]
+        struct Ack {
+            seq: u64,
+            #[serde(default)]
+            duplicate: bool,
+        }
+        let question = || {
+            let subject = subject::inbox(self.bus.shards, user, device);
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_MESSAGE_ID, dedupe_id);
+            Question { subject, headers: Some(headers), payload: stored.clone() }
+        };
+        let ack = self.bus.requester.insist(question, STORE_DEADLINE, REQUEST_TIMEOUT, api::read);
+        match ack.await {
+            Ok(Ack { seq, duplicate }) => Ok(Stored { seq, duplicate }),
+            Err(error) if error.is_full() => Err(StoreError::Full),
+            Err(error) if error.is_transient() => Err(StoreError::Unavailable(error)),
+            Err(error) => Err(StoreError::Refused(error)),
         }
     }
 
@@ -150,7 +155,7 @@ impl Inboxes {
     ) -> Result<Option<StoredEntry>, ReadError> {
         let filter = subject::inbox(self.bus.shards, user, device);
         let select = Select::From { seq: from.max(1), next_by_subj: &filter };
-        let found = leader::read(&self.bus.client, &self.stream(user), select).await?;
+        let found = leader::read(&self.bus.requester, &self.stream(user), select).await?;
         Ok(found.map(|found| StoredEntry { seq: found.seq, payload: found.payload }))
     }
 
@@ -165,7 +170,7 @@ impl Inboxes {
         if let Some(entry) = self.bus.reads.at(&stream, seq).await? {
             return Ok(entry.subject().starts_with(&theirs).then_some(entry.payload));
         }
-        let found = leader::read(&self.bus.client, &stream, Select::At { seq }).await?;
+        let found = leader::read(&self.bus.requester, &stream, Select::At { seq }).await?;
         Ok(found.filter(|found| found.subject.starts_with(&theirs)).map(|found| found.payload))
     }
 
@@ -174,11 +179,10 @@ impl Inboxes {
     /// until the block is compacted. An absent message is no error.
     ///
     /// # Errors
-    /// When there was no leader to answer in time: delete it again later.
+    /// When there was no leader to answer within [`DELETE_DEADLINE`].
     pub async fn delete(&self, user: UserId, seq: u64) -> Result<(), DeleteError> {
         let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.stream(user));
-        let request = Bytes::from(format!(r#"{{"seq":{seq},"no_erase":true}}"#));
-        match api::ask::<Done>(&self.bus.client, subject, request, REQUEST_TIMEOUT).await {
+        match self.ask::<Done>(subject, format!(r#"{{"seq":{seq},"no_erase":true}}"#)).await {
             Ok(Done {}) => Ok(()),
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(error.into()),
@@ -189,7 +193,7 @@ impl Inboxes {
     /// them; says how many.
     ///
     /// # Errors
-    /// When there was no leader to answer in time: purge again later.
+    /// When there was no leader to answer within [`DELETE_DEADLINE`].
     pub async fn purge(
         &self,
         user: UserId,
@@ -210,32 +214,21 @@ impl Inboxes {
         let filter = subject::inbox(self.bus.shards, user, device);
         let purge = Purge { filter: &filter, seq: up_to.map(|seq| seq.saturating_add(1)) };
         #[allow(clippy::expect_used, reason = "numbers and strings are always JSON")]
-        let request = Bytes::from(serde_json::to_vec(&purge).expect("a purge is always JSON"));
+        let purge = serde_json::to_vec(&purge).expect("a purge is always JSON");
         let subject = format!("$JS.API.STREAM.PURGE.{}", self.stream(user));
-        let Purged { purged } =
-            api::ask(&self.bus.client, subject, request, REQUEST_TIMEOUT).await?;
+        let Purged { purged } = self.ask(subject, purge).await?;
         Ok(purged)
     }
 
-    async fn store_once(
+    async fn ask<T: DeserializeOwned>(
         &self,
         subject: String,
-        dedupe_id: &str,
-        stored: Bytes,
-        timeout: Duration,
-    ) -> Result<Stored, ApiError> {
-        #[derive(Deserialize)]
-        struct Ack {
-            seq: u64,
-            #[serde(default)]
-            duplicate: bool,
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, dedupe_id);
-        let request = Request::new().headers(headers).payload(stored);
-        let answer = api::send(&self.bus.client, subject, request, timeout).await?;
-        let Ack { seq, duplicate } = api::read(&answer.payload)?;
-        Ok(Stored { seq, duplicate })
+        request: impl Into<Bytes>,
+    ) -> Result<T, ApiError> {
+        let requester = &self.bus.requester;
+        let request = request.into();
+        let question = || Question::new(subject.clone(), request.clone());
+        requester.insist(question, DELETE_DEADLINE, REQUEST_TIMEOUT, api::read).await
     }
 
     fn stream(&self, user: UserId) -> String {
@@ -245,12 +238,6 @@ impl Inboxes {
 
 #[derive(Deserialize)]
 struct Done {}
-
-fn is_full(error: &ApiError) -> bool {
-    // Every reason not to store has one number; only the text tells which.
-    matches!(error, ApiError::Server(error) if error.number == ServerError::STORE_FAILED
-        && error.description.starts_with("maximum messages per subject exceeded"))
-}
 
 /// Where a message is not there, the server says so in four ways, which depend
 /// on how it went and on whether the stream is replicated.

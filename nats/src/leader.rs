@@ -7,9 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{self, ApiError, REQUEST_TIMEOUT, ServerError},
+    api::{self, ApiError, Question, REQUEST_TIMEOUT, Requester, ServerError},
     direct::READ_DEADLINE,
-    retry::Retries,
 };
 
 /// Which message.
@@ -34,22 +33,18 @@ pub(crate) struct Found {
 
 /// Asks the leader of this stream for one message, for up to [`READ_DEADLINE`].
 pub(crate) async fn read(
-    client: &async_nats::Client,
+    requester: &Requester,
     stream: &str,
     select: Select<'_>,
 ) -> Result<Option<Found>, ApiError> {
-    let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
     #[allow(clippy::expect_used, reason = "numbers and strings are always JSON")]
-    let request = Bytes::from(serde_json::to_vec(&select).expect("a selection is always JSON"));
-    let mut retries = Retries::within(READ_DEADLINE);
-    loop {
-        let timeout = retries.attempt(REQUEST_TIMEOUT);
-        match api::ask::<Answer>(client, subject.clone(), request.clone(), timeout).await {
-            Ok(answer) => return answer.message.decode().map(Some),
-            Err(error) if error.is(ServerError::NO_MESSAGE) => return Ok(None),
-            Err(error) if error.is_transient() && retries.pause().await => {}
-            Err(error) => return Err(error),
-        }
+    let select = Bytes::from(serde_json::to_vec(&select).expect("a selection is always JSON"));
+    let question = || Question::new(format!("$JS.API.STREAM.MSG.GET.{stream}"), select.clone());
+    let answer = requester.insist(question, READ_DEADLINE, REQUEST_TIMEOUT, api::read::<Answer>);
+    match answer.await {
+        Ok(answer) => answer.message.decode().map(Some),
+        Err(error) if error.is(ServerError::NO_MESSAGE) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -7,12 +7,11 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    api::{self, ApiError, REQUEST_TIMEOUT},
+    api::{self, ApiError, Question, REQUEST_TIMEOUT},
     bus::Bus,
     retry::Retries,
     subject::inbox_shard,
@@ -90,8 +89,9 @@ pub async fn carry_out(bus: &Bus, step: &Move) -> Result<(), PlaceError> {
     }
     let request = json!({ "placement": { "preferred": to } }).to_string();
     let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
-    api::ask::<Done>(&bus.client, subject, request.into(), REQUEST_TIMEOUT)
-        .await
+    let answer = bus.requester.once(Question::new(subject, request), REQUEST_TIMEOUT).await;
+    let Done {} = answer
+        .and_then(api::read)
         .map_err(|source| PlaceError::Api { stream: stream.clone(), source })?;
     let mut retries = Retries::within(MOVE_DEADLINE);
     while retries.pause().await {
@@ -140,16 +140,12 @@ async fn cluster(bus: &Bus, stream: &str) -> Result<Cluster, PlaceError> {
         #[serde(default)]
         cluster: Cluster,
     }
-    let mut retries = Retries::within(MOVE_DEADLINE);
-    loop {
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
-        match api::ask::<Info>(&bus.client, subject, Bytes::new(), REQUEST_TIMEOUT).await {
-            Ok(info) => return Ok(info.cluster),
-            // Between two leaders nobody answers.
-            Err(error) if error.is_transient() && retries.pause().await => {}
-            Err(source) => return Err(PlaceError::Api { stream: stream.to_owned(), source }),
-        }
-    }
+    let question = || Question::new(format!("$JS.API.STREAM.INFO.{stream}"), "");
+    // Between two leaders nobody answers.
+    let info = bus.requester.insist(question, MOVE_DEADLINE, REQUEST_TIMEOUT, api::read::<Info>);
+    let info =
+        info.await.map_err(|source| PlaceError::Api { stream: stream.to_owned(), source })?;
+    Ok(info.cluster)
 }
 
 /// A stream, its leader, and the nodes that could lead it instead.

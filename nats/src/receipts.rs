@@ -1,17 +1,16 @@
 //! The receipts bucket: watermarks and read marks, written by compare-and-set.
 
-use async_nats::{HeaderMap, HeaderValue, Request, header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
+use async_nats::{HeaderMap, HeaderValue, header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
 use bytes::Bytes;
 use schemas::UserId;
 use serde::Deserialize;
 
 use crate::{
-    api::{self, ApiError, Failure, REQUEST_TIMEOUT, ServerError},
+    api::{self, ApiError, Failure, Question, REQUEST_TIMEOUT, ServerError},
     bus::Bus,
     direct::Query,
     inbox::STORE_DEADLINE,
     leader::{self, Select},
-    retry::Retries,
     subject::{self, RECEIPTS_BUCKET},
 };
 
@@ -97,7 +96,7 @@ impl ReceiptsKv {
     pub async fn get_newest(&self, key: &str) -> Result<Option<Revised>, Failure> {
         let subject = subject::bucket_subject(RECEIPTS_BUCKET, key);
         let select = Select::Last { last_by_subj: &subject };
-        let found = leader::read(&self.bus.client, &self.stream, select).await?;
+        let found = leader::read(&self.bus.requester, &self.stream, select).await?;
         Ok(found.map(|found| Revised { value: found.payload, revision: found.seq }))
     }
 
@@ -107,25 +106,22 @@ impl ReceiptsKv {
     /// # Errors
     /// [`PutError::Conflict`] at once where it is not.
     pub async fn put(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, PutError> {
-        let subject = subject::bucket_subject(RECEIPTS_BUCKET, key);
-        let mut retries = Retries::within(STORE_DEADLINE);
-        loop {
-            let timeout = retries.attempt(REQUEST_TIMEOUT);
+        #[derive(Deserialize)]
+        struct Ack {
+            seq: u64,
+        }
+        let question = || {
+            let subject = subject::bucket_subject(RECEIPTS_BUCKET, key);
             let mut headers = HeaderMap::new();
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(revision));
-            let request = Request::new().headers(headers).payload(value.clone());
-            let answer = api::send(&self.bus.client, subject.clone(), request, timeout).await;
-            match answer.and_then(|answer| api::read::<Ack>(&answer.payload)) {
-                Ok(ack) => return Ok(ack.seq),
-                Err(error) if is_conflict(&error) => return Err(PutError::Conflict),
-                Err(error) if !error.is_transient() => return Err(PutError::Refused(error)),
-                Err(error) => {
-                    if !retries.pause().await {
-                        return Err(PutError::Unavailable(error));
-                    }
-                    tracing::debug!(key, %error, "putting again");
-                }
-            }
+            Question { subject, headers: Some(headers), payload: value.clone() }
+        };
+        let ack = self.bus.requester.insist(question, STORE_DEADLINE, REQUEST_TIMEOUT, api::read);
+        match ack.await {
+            Ok(Ack { seq }) => Ok(seq),
+            Err(error) if is_conflict(&error) => Err(PutError::Conflict),
+            Err(error) if error.is_transient() => Err(PutError::Unavailable(error)),
+            Err(error) => Err(PutError::Refused(error)),
         }
     }
 
@@ -156,11 +152,6 @@ impl ReceiptsKv {
         });
         Ok(ReceiptsPage { items: items.collect(), end: page.end })
     }
-}
-
-#[derive(Deserialize)]
-struct Ack {
-    seq: u64,
 }
 
 fn is_conflict(error: &ApiError) -> bool {

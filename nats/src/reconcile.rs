@@ -61,7 +61,7 @@ pub enum ReconcileError {
 /// # Errors
 /// When JetStream does not describe them.
 pub async fn diff(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, ReconcileError> {
-    let live = Live::new(bus.client.clone());
+    let live = Live::new(bus.requester.clone());
     Ok(plan(&live, declared).await?.into_iter().map(|step| step.difference).collect())
 }
 
@@ -72,7 +72,7 @@ pub async fn diff(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, Rec
 /// [`ReconcileError::Impossible`], before anything is changed, where something
 /// cannot be changed in place.
 pub async fn apply(bus: &Bus, declared: &Topology) -> Result<Vec<Difference>, ReconcileError> {
-    let live = Live::new(bus.client.clone());
+    let live = Live::new(bus.requester.clone());
     let steps = plan(&live, declared).await?;
     let (possible, impossible): (Vec<_>, Vec<_>) =
         steps.into_iter().partition(|step| step.difference.is_possible());

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use async_nats::Client;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{self, ApiError, ServerError},
-    retry::Retries,
+    api::{self, ApiError, Question, Requester, ServerError},
     subject::{Shards, inbox_shard},
 };
 
@@ -23,7 +21,7 @@ const NAME_PAGES: usize = 64;
 
 /// Reads and writes the live configuration.
 pub(super) struct Live {
-    client: Client,
+    requester: Requester,
 }
 
 /// What is declared, and what is there.
@@ -52,8 +50,8 @@ struct Info {
 }
 
 impl Live {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(requester: Requester) -> Self {
+        Self { requester }
     }
 
     /// A stream's configuration, if there is such a stream.
@@ -125,22 +123,13 @@ impl Live {
         }
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(
+    async fn ask<T: DeserializeOwned>(
         &self,
         subject: String,
         request: Option<Value>,
     ) -> Result<T, ApiError> {
         let request = request.map_or_else(Bytes::new, |request| request.to_string().into());
-        let subject = format!("$JS.API.{subject}");
-        let mut retries = Retries::within(DEADLINE);
-        loop {
-            let timeout = retries.attempt(REQUEST_TIMEOUT);
-            match api::ask(&self.client, subject.clone(), request.clone(), timeout).await {
-                Err(error) if error.is_transient() && retries.pause().await => {
-                    tracing::info!(subject, %error, "asking again");
-                }
-                outcome => return outcome,
-            }
-        }
+        let question = || Question::new(format!("$JS.API.{subject}"), request.clone());
+        self.requester.insist(question, DEADLINE, REQUEST_TIMEOUT, api::read).await
     }
 }
