@@ -448,3 +448,6 @@ impl Session {
         actions.extend(self.receipts.next_read().map(Work::ReadReceipts).map(Action::Work));
     }
 }
+
+#[cfg(test)]
+mod tests;
