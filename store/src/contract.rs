@@ -48,6 +48,7 @@ macro_rules! directory_contract {
             tokens::a_login_replaces_the_family,
             tokens::strangers_are_refused,
             blocks::blocks_come_and_go,
+            blocks::a_stranger_blocks_nobody,
             blocks::blocks_have_a_limit,
         }
     };

@@ -27,7 +27,7 @@ use crate::{
 /// [`user_fresh`](Self::user_fresh).
 ///
 /// # What changes for caches
-/// Gateways cache users and blocks. The directory tells nobody: after each of
+/// Gateways cache users. The directory tells nobody: after each of
 /// these the caller publishes on `nats::subject::changed` of that user:
 ///
 /// | call | changes |
@@ -118,10 +118,11 @@ pub trait Directory: Send + Sync + 'static {
         now: Micros,
     ) -> Result<Rotation, DirectoryError>;
 
-    /// `user` blocks `other`; again changes nothing. That both exist is the
+    /// `user` blocks `other`; again changes nothing. That `other` exists is the
     /// caller's to check.
     ///
     /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown `user`,
     /// [`LimitReached`](DirectoryError::LimitReached) beyond
     /// [`schemas::limits::BLOCKED_USERS`].
     async fn block(&self, user: UserId, other: UserId) -> Result<(), DirectoryError>;
@@ -129,13 +130,16 @@ pub trait Directory: Send + Sync + 'static {
     /// `user` no longer blocks `other`; again changes nothing.
     ///
     /// # Errors
-    /// As [`user`](Self::user).
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown `user`.
     async fn unblock(&self, user: UserId, other: UserId) -> Result<(), DirectoryError>;
 
-    /// Whom a user has blocked, in the order they were blocked, from the
-    /// newest state. Empty for an unknown user.
+    /// Whom a user has blocked, from the newest state; nobody for an unknown
+    /// user. Every [`User`] says it too.
     ///
     /// # Errors
     /// As [`user`](Self::user).
-    async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, DirectoryError>;
+    async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, DirectoryError> {
+        let user = self.user_fresh(user).await?;
+        Ok(user.map(|user| user.blocked).unwrap_or_default())
+    }
 }

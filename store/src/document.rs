@@ -1,4 +1,4 @@
-//! How users and blocks are stored, and what each change does to a document.
+//! How users are stored, and what each change does to a document.
 //!
 //! Pure: an implementation reads a document, calls the change, and stores the
 //! result if nobody else stored one meanwhile.
@@ -21,7 +21,7 @@ use crate::{
     username::Username,
 };
 
-/// A user with devices, token state and settings.
+/// A user with devices, token state, blocks and settings.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct UserDocument {
     id: UserId,
@@ -36,6 +36,12 @@ pub(crate) struct UserDocument {
     settings: SettingsDocument,
     #[serde(default)]
     devices: Vec<DeviceDocument>,
+    /// Here although they may come to 30 KiB at the limit: whoever sends to a
+    /// user asks for devices, blocks and settings at once. Most block nobody,
+    /// and for each of them the leader would have to confirm that a document
+    /// of its own is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    blocked: Vec<UserId>,
     created: Millis,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -63,16 +69,6 @@ pub(crate) struct DeviceDocument {
     rest: Map<String, Value>,
 }
 
-/// Whom a user has blocked. A document of its own: at the limit it is some
-/// 30 KiB, which the user's document, rewritten at every token rotation and
-/// read for every recipient, should not carry along.
-#[derive(Default, Serialize, Deserialize)]
-pub(crate) struct BlockedDocument {
-    users: Vec<UserId>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
 impl UserDocument {
     pub(crate) fn new(id: UserId, new: NewUser) -> Self {
         let NewUser { username, name, phone, password_hash, device } = new;
@@ -85,6 +81,7 @@ impl UserDocument {
             password_hash: password_hash.as_str().to_owned(),
             settings: SettingsDocument::default(),
             devices: vec![DeviceDocument::new(device)],
+            blocked: Vec::new(),
             created: Millis::now(),
             rest: Map::new(),
         }
@@ -100,6 +97,7 @@ impl UserDocument {
             password_hash: PasswordHash::new(&self.password_hash),
             settings: self.settings.in_force(),
             devices: self.devices.iter().map(DeviceDocument::to_device).collect(),
+            blocked: self.blocked.clone(),
             created: self.created,
         }
     }
@@ -156,6 +154,26 @@ impl UserDocument {
         rotation
     }
 
+    /// Answers whether that changed anything.
+    pub(crate) fn block(&mut self, other: UserId) -> Result<bool, DirectoryError> {
+        if self.blocked.contains(&other) {
+            return Ok(false);
+        }
+        if self.blocked.len() >= BLOCKED_USERS {
+            let what = "blocked users";
+            return Err(DirectoryError::LimitReached { what, limit: BLOCKED_USERS });
+        }
+        self.blocked.push(other);
+        Ok(true)
+    }
+
+    /// Answers whether that changed anything.
+    pub(crate) fn unblock(&mut self, other: UserId) -> bool {
+        let before = self.blocked.len();
+        self.blocked.retain(|blocked| *blocked != other);
+        self.blocked.len() < before
+    }
+
     fn device_mut(&mut self, id: DeviceId) -> Option<&mut DeviceDocument> {
         self.devices.iter_mut().find(|device| device.id == id)
     }
@@ -201,32 +219,6 @@ impl DeviceDocument {
             linked: self.linked,
             tokens: self.tokens,
         }
-    }
-}
-
-impl BlockedDocument {
-    /// Answers whether that changed anything.
-    pub(crate) fn block(&mut self, user: UserId) -> Result<bool, DirectoryError> {
-        if self.users.contains(&user) {
-            return Ok(false);
-        }
-        if self.users.len() >= BLOCKED_USERS {
-            let what = "blocked users";
-            return Err(DirectoryError::LimitReached { what, limit: BLOCKED_USERS });
-        }
-        self.users.push(user);
-        Ok(true)
-    }
-
-    /// Answers whether that changed anything.
-    pub(crate) fn unblock(&mut self, user: UserId) -> bool {
-        let before = self.users.len();
-        self.users.retain(|blocked| *blocked != user);
-        self.users.len() < before
-    }
-
-    pub(crate) fn into_users(self) -> Vec<UserId> {
-        self.users
     }
 }
 

@@ -3,9 +3,8 @@
 //!
 //! | key | document |
 //! |---|---|
-//! | `user.<id>` | the user with devices, token state and settings |
+//! | `user.<id>` | the user with devices, token state, blocks and settings |
 //! | `username.<base64url of the folded name>` | which user has the name |
-//! | `blocked.<id>` | whom the user has blocked |
 
 mod bucket;
 mod patience;
@@ -23,7 +22,7 @@ use tracing::warn;
 use self::bucket::{Bucket, Decision};
 use crate::{
     directory::Directory,
-    document::{BlockedDocument, DeviceDocument, UserDocument},
+    document::{DeviceDocument, UserDocument},
     error::DirectoryError,
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
@@ -202,28 +201,19 @@ impl Directory for KvDirectory {
     }
 
     async fn block(&self, user: UserId, other: UserId) -> Result<(), DirectoryError> {
-        self.bucket
-            .change(&blocked_key(user), |blocked: Option<BlockedDocument>| {
-                let mut blocked = blocked.unwrap_or_default();
-                let changed = blocked.block(other)?;
-                Ok(if changed { Decision::Store(blocked, ()) } else { Decision::Keep(()) })
-            })
-            .await
+        self.change_user(user, |mut user| {
+            let changed = user.block(other)?;
+            Ok(if changed { Decision::Store(user, ()) } else { Decision::Keep(()) })
+        })
+        .await
     }
 
     async fn unblock(&self, user: UserId, other: UserId) -> Result<(), DirectoryError> {
-        self.bucket
-            .change(&blocked_key(user), |blocked: Option<BlockedDocument>| {
-                let mut blocked = blocked.unwrap_or_default();
-                let changed = blocked.unblock(other);
-                Ok(if changed { Decision::Store(blocked, ()) } else { Decision::Keep(()) })
-            })
-            .await
-    }
-
-    async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, DirectoryError> {
-        let blocked: Option<BlockedDocument> = self.bucket.read_newest(&blocked_key(user)).await?;
-        Ok(blocked.map(BlockedDocument::into_users).unwrap_or_default())
+        self.change_user(user, |mut user| {
+            let changed = user.unblock(other);
+            Ok(if changed { Decision::Store(user, ()) } else { Decision::Keep(()) })
+        })
+        .await
     }
 }
 
@@ -234,8 +224,4 @@ fn user_key(id: UserId) -> String {
 /// A folded name has characters that keys cannot have.
 fn username_key(username: &Username) -> String {
     format!("username.{}", URL_SAFE_NO_PAD.encode(username.folded()))
-}
-
-fn blocked_key(id: UserId) -> String {
-    format!("blocked.{id}")
 }

@@ -31,6 +31,9 @@ pub struct User {
     pub settings: Settings,
     /// At most [`schemas::limits::DEVICES`], in the order they were linked.
     pub devices: Vec<Device>,
+    /// Whom this user has blocked, at most [`schemas::limits::BLOCKED_USERS`],
+    /// in the order they were blocked.
+    pub blocked: Vec<UserId>,
     /// When the user registered, in milliseconds since 1970.
     pub created: Millis,
 }

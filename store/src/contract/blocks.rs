@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use schemas::{UserId, limits::BLOCKED_USERS};
 
-use super::{Tested, race};
+use super::{Tested, race, registered};
 use crate::DirectoryError;
 
 /// Blocks are a set in the order they were made; doing either again changes nothing.
 pub async fn blocks_come_and_go(directory: Tested) {
-    let (user, one, other) = (UserId::mint(), UserId::mint(), UserId::mint());
+    let user = registered(&directory).await;
+    assert_eq!(user.blocked, []);
+    let (user, one, other) = (user.id, UserId::mint(), UserId::mint());
     assert_eq!(directory.blocked(user).await.expect("answers"), []);
     directory.unblock(user, one).await.expect("unblocks");
 
@@ -17,7 +19,8 @@ pub async fn blocks_come_and_go(directory: Tested) {
         directory.block(user, blocked).await.expect("blocks");
     }
     assert_eq!(directory.blocked(user).await.expect("answers"), [other, one]);
-    assert_eq!(directory.blocked(one).await.expect("answers"), []);
+    let stored = directory.user_fresh(user).await.expect("answers").expect("there");
+    assert_eq!(stored.blocked, [other, one]);
 
     for _ in 0..2 {
         directory.unblock(user, other).await.expect("unblocks");
@@ -25,10 +28,20 @@ pub async fn blocks_come_and_go(directory: Tested) {
     }
 }
 
+/// Who never registered blocks nobody.
+pub async fn a_stranger_blocks_nobody(directory: Tested) {
+    let stranger = UserId::mint();
+    let blocked = directory.block(stranger, UserId::mint()).await;
+    assert!(matches!(blocked, Err(DirectoryError::NotFound(_))), "{blocked:?}");
+    let unblocked = directory.unblock(stranger, UserId::mint()).await;
+    assert!(matches!(unblocked, Err(DirectoryError::NotFound(_))), "{unblocked:?}");
+    assert_eq!(directory.blocked(stranger).await.expect("answers"), []);
+}
+
 /// The limit holds, also for those who race for the last places.
 pub async fn blocks_have_a_limit(directory: Tested) {
     const LEFT: usize = 2;
-    let user = UserId::mint();
+    let user = registered(&directory).await.id;
     let mut blocked = Vec::new();
     while blocked.len() < BLOCKED_USERS - LEFT {
         let other = UserId::mint();
