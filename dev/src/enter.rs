@@ -7,7 +7,10 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::program::{PARENT_PID, PART, mark_entered};
+use crate::{
+    program::{PARENT_PID, PART, mark_entered},
+    role,
+};
 
 /// What a usage error exits with (sysexits.h).
 pub const EX_USAGE: u8 = 64;
@@ -27,6 +30,8 @@ pub fn enter() -> Option<ExitCode> {
     let part = arguments.next().unwrap_or_default();
     Some(match part.to_str() {
         Some("exec") => exec(arguments),
+        Some("gateway") => role::gateway(arguments),
+        Some("worker") => role::worker(arguments),
         _ => {
             eprintln!("{} is no part of a stack", part.display());
             ExitCode::from(EX_USAGE)

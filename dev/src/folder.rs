@@ -46,15 +46,18 @@ impl Folder {
     /// [`StartError::Folder`] if it cannot be made.
     pub(crate) fn temporary() -> Result<Self, StartError> {
         let uid = rustix::process::getuid().as_raw();
-        let all = std::env::temp_dir().join(format!("petrel-dev-{uid}"));
-        let failed = |error: io::Error| StartError::folder(&all, error);
-        fs::create_dir_all(&all).map_err(failed)?;
+        Self::temporary_in(&std::env::temp_dir().join(format!("petrel-dev-{uid}")))
+    }
+
+    fn temporary_in(all: &Path) -> Result<Self, StartError> {
+        let failed = |error: io::Error| StartError::folder(all, error);
+        fs::create_dir_all(all).map_err(failed)?;
         // Nobody sweeps between the making of a folder and its locking.
         let sweeping = File::create(all.join(LOCK)).map_err(failed)?;
         sweeping.lock().map_err(failed)?;
-        sweep(&all).map_err(failed)?;
+        sweep(all).map_err(failed)?;
         let path =
-            tempfile::Builder::new().prefix("stack-").tempdir_in(&all).map_err(failed)?.keep();
+            tempfile::Builder::new().prefix("stack-").tempdir_in(all).map_err(failed)?.keep();
         let mut folder = Self::keep(&path)?;
         folder.temporary = true;
         Ok(folder)
@@ -87,4 +90,37 @@ fn sweep(all: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_user_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let first = Folder::keep(&path).unwrap();
+        let second = Folder::keep(&path).map(drop);
+        assert!(matches!(second, Err(StartError::Folder { .. })), "{second:?}");
+        drop(first);
+        Folder::keep(&path).unwrap();
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_with_its_user_or_at_the_next_start() {
+        let parent = tempfile::tempdir().unwrap();
+        let used = Folder::temporary_in(parent.path()).unwrap();
+        let killed = parent.path().join("stack-killed");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(LOCK), "").unwrap();
+
+        let next = Folder::temporary_in(parent.path()).unwrap();
+        assert!(!killed.exists(), "nobody uses it");
+        assert!(used.path().exists(), "it is in use");
+        let path = next.path().to_owned();
+        drop(next);
+        assert!(!path.exists());
+    }
 }

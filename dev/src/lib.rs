@@ -3,7 +3,10 @@
 //! A [`Stack`] is all of it: nats-servers ([`NatsCluster`]), [`Gateway`]s and
 //! [`Worker`]s. Each is a [`Process`], killed with the process that started it;
 //! gateways and workers are this binary again ([`enter`]). [`command`] is
-//! `cargo dev`: a stack, supervised.
+//! `cargo dev`: a stack, supervised. The [`client`] speaks the protocol.
+
+pub mod client;
+pub mod load;
 
 mod child;
 mod command;
@@ -15,6 +18,7 @@ mod nats_server;
 mod ports;
 mod process;
 mod program;
+mod role;
 mod stack;
 mod supervisor;
 

@@ -40,14 +40,18 @@ pub(crate) fn init_supervisor() {
     tracing_subscriber::fmt().with_env_filter(filter()).with_ansi(false).with_writer(|| Own).init();
 }
 
-/// Logs of a process that plays a part: its parent puts the name before them.
-pub(crate) fn init_part() {
+/// Logs of a gateway or worker: its parent puts the name before them.
+pub(crate) fn init_role() {
     let builder = tracing_subscriber::fmt().with_env_filter(filter()).with_ansi(false);
     builder.with_writer(io::stderr).init();
 }
 
+/// What is logged unless RUST_LOG says otherwise: neither every connection to
+/// NATS nor every stream that is made.
+const FILTER: &str = "info,async_nats=warn,nats::reconcile=warn";
+
 fn filter() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER))
 }
 
 /// Writes an event, which comes in one piece, as a line of a process named dev.

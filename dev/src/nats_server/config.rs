@@ -97,9 +97,9 @@ http: "127.0.0.1:{monitor}"
 }
 
 /// Replaces the whole block of the file that is shipped; only the interval differs.
-const RELAXED_JETSTREAM: &str = "jetstream {
+const RELAXED_JETSTREAM: &str = r#"jetstream {
   store_dir: $PETREL_NATS_STORE
-  sync_interval: 2m
+  sync_interval: "2m"
   max_memory_store: 512MB
 }
-";
+"#;

@@ -1,5 +1,9 @@
 //! Tests with real servers, all in one binary; a module per subject.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod dev_command;
+mod directory;
+mod inbox;
 mod nats_server;
+mod stack;
 mod support;
