@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use bytes::Bytes;
 use dev::{NatsCluster, NatsServer, SyncMode};
 use futures_util::{StreamExt as _, future::join_all};
@@ -58,7 +58,8 @@ async fn copies(bus: &Bus) -> BTreeMap<Bytes, usize> {
     for shard in bus.shards.all() {
         let mut stream = bus.jetstream.get_stream(subject::inbox_stream(shard)).await.unwrap();
         let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
-        let consumer: PullConsumer = stream.create_consumer(pull::Config::default()).await.unwrap();
+        let all = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
+        let consumer: PullConsumer = stream.create_consumer(all).await.unwrap();
         let mut messages = consumer.messages().await.unwrap().take(count);
         while let Some(message) = timeout(PATIENCE, messages.next()).await.unwrap() {
             *copies.entry(message.unwrap().payload.clone()).or_default() += 1;
