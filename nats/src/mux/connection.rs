@@ -1,30 +1,29 @@
-//! The task that owns the socket.
+//! The task that owns the connection.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::ServerAddr;
-use bytes::{Buf, BytesMut};
-use serde::Serialize;
+use bytes::Buf as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::AsyncWriteExt as _,
     sync::oneshot,
     time::{Instant, timeout},
 };
 
 use super::{
-    Sink, Table, lock,
+    Sink, Table,
+    link::{Greeting, Link},
+    lock,
     wire::{self, Op},
     wire_sub,
 };
-use crate::options::{Credentials, NatsOptions};
+use crate::options::NatsOptions;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// A server that is silent for this long is asked; silent again, it is left.
 const SILENCE: Duration = Duration::from_secs(10);
-const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Who waits for each PONG, oldest first.
 type Unanswered = VecDeque<Vec<oneshot::Sender<()>>>;
@@ -32,12 +31,12 @@ type Unanswered = VecDeque<Vec<oneshot::Sender<()>>>;
 pub(super) struct Connection<S> {
     table: Arc<Table<S>>,
     servers: Vec<String>,
-    credentials: Option<Credentials>,
-    name: String,
+    greeting: Greeting,
 }
 
+/// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(super) enum Lost {
     #[error("no server address is valid: {0}")]
     Address(String),
     #[error("{0}")]
@@ -52,35 +51,10 @@ enum Lost {
     Silent,
 }
 
-/// A CONNECT's options, as the server spells them.
-#[derive(Serialize)]
-struct Hello<'a> {
-    verbose: bool,
-    pedantic: bool,
-    tls_required: bool,
-    name: &'a str,
-    lang: &'static str,
-    version: &'static str,
-    protocol: u8,
-    echo: bool,
-    headers: bool,
-    no_responders: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pass: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auth_token: Option<&'a str>,
-}
-
 impl<S: Sink> Connection<S> {
     pub(super) fn new(table: Arc<Table<S>>, options: &NatsOptions, name: &str) -> Self {
-        Self {
-            table,
-            servers: options.nats.clone(),
-            credentials: options.credentials(),
-            name: name.to_owned(),
-        }
+        let greeting = Greeting { name: name.to_owned(), credentials: options.credentials() };
+        Self { table, servers: options.nats.clone(), greeting }
     }
 
     pub(super) async fn run(self) {
@@ -105,35 +79,7 @@ impl<S: Sink> Connection<S> {
     async fn connect(&self, server: &str) -> Result<Link, Lost> {
         let address: ServerAddr =
             server.parse().map_err(|error| Lost::Address(format!("{error}")))?;
-        let socket = timeout(CONNECT_TIMEOUT, TcpStream::connect((address.host(), address.port())))
-            .await??;
-        socket.set_nodelay(true)?;
-        let mut link = Link { socket, buffer: BytesMut::with_capacity(READ_BUFFER_BYTES) };
-        timeout(CONNECT_TIMEOUT, link.greet(&self.hello())).await??;
-        Ok(link)
-    }
-
-    fn hello(&self) -> Hello<'_> {
-        let (user, pass, auth_token) = match &self.credentials {
-            Some(Credentials::User { name, password }) => (Some(name), Some(password), None),
-            Some(Credentials::Token(token)) => (None, None, Some(token)),
-            None => (None, None, None),
-        };
-        Hello {
-            verbose: false,
-            pedantic: false,
-            tls_required: false,
-            name: &self.name,
-            lang: "rust",
-            version: env!("CARGO_PKG_VERSION"),
-            protocol: 1,
-            echo: true,
-            headers: true,
-            no_responders: false,
-            user: user.map(String::as_str),
-            pass: pass.map(String::as_str),
-            auth_token: auth_token.map(String::as_str),
-        }
+        timeout(CONNECT_TIMEOUT, Link::open(&address, &self.greeting)).await?
     }
 
     /// Subscribes to all that the table holds, then reads and writes until the
@@ -151,15 +97,12 @@ impl<S: Sink> Connection<S> {
                 return lost;
             }
             tokio::select! {
-                read = link.socket.read_buf(&mut link.buffer) => {
-                    match read {
-                        Ok(0) => return Lost::Io(std::io::ErrorKind::UnexpectedEof.into()),
-                        Ok(_) => {
-                            silent = false;
-                            listen_until = Instant::now() + SILENCE;
-                        }
-                        Err(error) => return error.into(),
+                read = link.read() => {
+                    if let Err(error) = read {
+                        return error.into();
                     }
+                    silent = false;
+                    listen_until = Instant::now() + SILENCE;
                     if let Err(lost) = self.take(&mut link, &mut unanswered).await {
                         return lost;
                     }
@@ -172,7 +115,7 @@ impl<S: Sink> Connection<S> {
                     }
                     listen_until = Instant::now() + SILENCE;
                     unanswered.push_back(Vec::new());
-                    if let Err(error) = link.socket.write_all(b"PING\r\n").await {
+                    if let Err(error) = link.stream.write_all(b"PING\r\n").await {
                         return error.into();
                     }
                 }
@@ -192,7 +135,7 @@ impl<S: Sink> Connection<S> {
             std::mem::take(&mut outgoing.commands)
         };
         if !commands.is_empty() {
-            timeout(SILENCE, link.socket.write_all(&commands)).await??;
+            timeout(SILENCE, link.stream.write_all(&commands)).await??;
         }
         Ok(())
     }
@@ -225,9 +168,8 @@ impl<S: Sink> Connection<S> {
             }
         }
         link.buffer.advance(taken);
-        link.buffer.reserve(READ_BUFFER_BYTES / 2);
         for _ in 0..pings {
-            link.socket.write_all(b"PONG\r\n").await?;
+            link.stream.write_all(b"PONG\r\n").await?;
         }
         Ok(())
     }
@@ -251,41 +193,6 @@ impl<S: Sink> Connection<S> {
     fn announce_gap(&self) {
         for entry in lock(&self.table.subscriptions).values() {
             entry.sink.gap();
-        }
-    }
-}
-
-struct Link {
-    socket: TcpStream,
-    buffer: BytesMut,
-}
-
-impl Link {
-    /// INFO, CONNECT, PING, PONG.
-    async fn greet(&mut self, hello: &Hello<'_>) -> Result<(), Lost> {
-        let mut greeted = false;
-        loop {
-            while let Some((op, length)) = wire::parse(&self.buffer)? {
-                match op {
-                    Op::Info(_) if !greeted => {
-                        greeted = true;
-                        let hello = serde_json::to_string(hello).map_err(std::io::Error::other)?;
-                        let text = format!("CONNECT {hello}\r\nPING\r\n");
-                        self.socket.write_all(text.as_bytes()).await?;
-                    }
-                    Op::Pong => {
-                        self.buffer.advance(length);
-                        return Ok(());
-                    }
-                    Op::Ping => self.socket.write_all(b"PONG\r\n").await?,
-                    Op::Error(text) => return Err(Lost::Server(text.to_owned())),
-                    Op::Info(_) | Op::Ok | Op::Message(_) => {}
-                }
-                self.buffer.advance(length);
-            }
-            if self.socket.read_buf(&mut self.buffer).await? == 0 {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            }
         }
     }
 }

@@ -10,6 +10,7 @@
 //! Neither is hidden: the sink is told of the gap and reads from the store.
 
 mod connection;
+mod link;
 mod wire;
 
 use std::{
