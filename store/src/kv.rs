@@ -83,7 +83,8 @@ impl Directory for KvDirectory {
     /// the one that decides. A process that dies between them leaves a user
     /// whom no name leads to and whose id nobody was told: the name is still
     /// free, and nothing needs repair. Both lie in one stream, which loses its
-    /// end if anything, so no claim outlives its user.
+    /// end if anything, so no claim outlives its user; and a user whose claim
+    /// got no answer is kept, since the claim may have been stored.
     async fn create_user(&self, new: NewUser) -> Result<User, DirectoryError> {
         const TAKEN: DirectoryError = DirectoryError::Conflict("username");
         let username = new.username.clone();

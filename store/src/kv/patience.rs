@@ -1,4 +1,4 @@
-//! How long one call to the directory goes on trying.
+//! How long one read or change of a document goes on trying.
 
 use std::{future::Future, time::Duration};
 
@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use crate::error::{DirectoryError, Source};
 
-/// The longest one call takes. A stream that lost its leader is without one
-/// for about eight seconds; a call should live through that.
+/// The longest one read or change takes, of which most calls are one. A stream
+/// that lost its leader is without one for about eight seconds; a call should
+/// live through that.
 const CALL: Duration = Duration::from_secs(12);
 /// The longest one request waits: an answer that is lost, with the server that
 /// died, must leave time to ask the next one.
@@ -20,7 +21,7 @@ const CONTENDED_PAUSE: Duration = Duration::from_millis(64);
 /// The longest pause while there is no answer.
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(512);
 
-/// What one call has left: shared by all its requests.
+/// What one read or change has left, for all its requests together.
 pub(super) struct Patience {
     until: Instant,
     tries: u32,
