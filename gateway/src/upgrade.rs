@@ -14,14 +14,11 @@ use axum::{
     response::IntoResponse as _,
 };
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
-use schemas::ErrorCode;
+use schemas::{ErrorCode, publish::SUBPROTOCOL};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{app::App, http::problem::HttpError, socket};
-
-/// The subprotocol of v1; clients may leave it out.
-const SUBPROTOCOL: &str = "petrel.v1";
 
 /// `GET /v1/ws`
 pub(crate) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -> Response<Body> {

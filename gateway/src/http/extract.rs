@@ -56,6 +56,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
             };
             HttpError::new(code, rejection.body_text())
         })?;
+        // A list would pass for an object with its fields in order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(HttpError::new(ErrorCode::BadFrame, "a body is a JSON object"));
+        }
         match serde_json::from_slice(&bytes) {
             Ok(body) => Ok(Self(body)),
             Err(error) => Err(HttpError::new(ErrorCode::BadFrame, error.to_string())),
