@@ -48,7 +48,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn new(user: &User, mut blocked: Vec<UserId>) -> Self {
+    fn new(user: User) -> Self {
+        let mut blocked = user.blocked;
         blocked.sort_unstable();
         Self {
             devices: user.devices.iter().map(|device| (device.id, device.tokens.family)).collect(),
@@ -133,16 +134,13 @@ impl Roster {
 
     async fn load(&self, user: UserId, newest: bool) -> Result<Option<Arc<Entry>>, DirectoryError> {
         let changes = self.changes.load(Ordering::Acquire);
-        let record = async {
-            if newest {
-                self.directory.user_fresh(user).await
-            } else {
-                self.directory.user(user).await
-            }
+        let record = if newest {
+            self.directory.user_fresh(user).await?
+        } else {
+            self.directory.user(user).await?
         };
-        let (record, blocked) = tokio::try_join!(record, self.directory.blocked(user))?;
         let Some(record) = record else { return Ok(None) };
-        let entry = Arc::new(Entry::new(&record, blocked));
+        let entry = Arc::new(Entry::new(record));
         if changes == self.changes.load(Ordering::Acquire) {
             self.entries.insert(user, Arc::clone(&entry)).await;
         }
