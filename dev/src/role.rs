@@ -36,14 +36,15 @@ fn play<Config: Parser>(
     arguments: impl Iterator<Item = OsString>,
     role: impl AsyncFnOnce(Config, CancellationToken) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let config = match Config::try_parse_from([OsString::from("petrel")].into_iter().chain(arguments)) {
-        Ok(config) => config,
-        Err(error) => {
-            // The parent shows it, if it still can.
-            drop(error.print());
-            return ExitCode::from(EX_USAGE);
-        }
-    };
+    let config =
+        match Config::try_parse_from([OsString::from("petrel")].into_iter().chain(arguments)) {
+            Ok(config) => config,
+            Err(error) => {
+                // The parent shows it, if it still can.
+                drop(error.print());
+                return ExitCode::from(EX_USAGE);
+            }
+        };
     log::init_role();
     let played = Runtime::new().map_err(Into::into).and_then(|runtime| {
         runtime.block_on(async {

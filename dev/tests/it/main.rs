@@ -7,3 +7,4 @@ mod inbox;
 mod nats_server;
 mod stack;
 mod support;
+mod topology;
