@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead as _, BufReader, PipeReader},
     os::unix::process::CommandExt as _,
     process::{Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -45,51 +45,41 @@ impl Child {
     ///
     /// A thread is kept for each child: the kernel's parent-death signal is sent
     /// when the *thread* that forked ends, and a test's thread ends early.
-    pub(crate) async fn spawn<T: Send + 'static>(
+    pub(crate) fn spawn<T: Send + 'static>(
         name: &str,
         mut command: Command,
         log: Log,
         ready: impl FnMut(&str) -> Option<T> + Send + 'static,
     ) -> io::Result<(Self, Ready<T>)> {
-        let tail = Arc::default();
-        let (told, listener) = oneshot::channel();
-        let (exit_sender, exit) = watch::channel(None);
-        let (spawned_sender, spawned) = oneshot::channel();
+        let (output, writer) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let unreaped = Arc::new(Mutex::new(true));
-        let output = {
-            let (reader, writer) = io::pipe()?;
-            command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-            command.process_group(0);
-            reader
-        };
-
+        let (exit_sender, exit) = watch::channel(None);
+        let (spawned_sender, spawned) = mpsc::sync_channel(1);
         let reaper = Arc::clone(&unreaped);
         let waiter = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let spawned = command.spawn();
+            let child = command.spawn();
             // It holds the pipe's other end, which must close with the child.
             drop(command);
-            match spawned {
-                Ok(mut child) => {
-                    if spawned_sender.send(Ok(child.id())).is_err() {
-                        // Given up meanwhile.
-                        drop(child.kill());
-                    }
+            match child {
+                Ok(child) => {
+                    drop(spawned_sender.send(Ok(child.id())));
                     exit_sender.send_replace(reap(child, &reaper));
                 }
                 Err(error) => drop(spawned_sender.send(Err(error))),
             }
         })?;
-        let id = spawned.await.map_err(io::Error::other)??;
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::Other)?;
+        let id = spawned.recv().map_err(io::Error::other)??;
         let child = Self {
             name: name.to_owned(),
-            pid,
+            pid: to_pid(id).ok_or(io::ErrorKind::InvalidData)?,
             unreaped,
             exit,
-            tail: Arc::clone(&tail),
+            tail: Arc::default(),
             waiter: Some(waiter),
         };
-        let name = name.to_owned();
+        let (told, listener) = oneshot::channel();
+        let (name, tail) = (name.to_owned(), Arc::clone(&child.tail));
         thread::Builder::new()
             .name(format!("{name} output"))
             .spawn(move || read_lines(&name, output, &tail, &log, ready, told))?;
@@ -179,7 +169,7 @@ impl fmt::Debug for Child {
 /// Waits for the end of a child without taking its number away, and takes it
 /// away only while nobody signals.
 fn reap(mut child: std::process::Child, unreaped: &Mutex<bool>) -> Option<ExitStatus> {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    if let Some(pid) = to_pid(child.id()) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let wait = || rustix::process::waitid(WaitId::Pid(pid), options);
         while matches!(wait(), Err(rustix::io::Errno::INTR)) {}
@@ -187,6 +177,10 @@ fn reap(mut child: std::process::Child, unreaped: &Mutex<bool>) -> Option<ExitSt
     let mut unreaped = lock(unreaped);
     *unreaped = false;
     child.wait().ok()
+}
+
+fn to_pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
 fn read_lines<T>(

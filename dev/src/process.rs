@@ -73,7 +73,6 @@ impl Process {
         let ready = self.ready;
         let ready = move |line: &str| ready(line).then(|| line.to_owned());
         let (child, announced) = Child::spawn(&self.name, (self.command)(), log, ready)
-            .await
             .map_err(|error| StartError::Spawn { name: self.name.clone(), error })?;
         let child = Arc::new(child);
         *lock(&self.current) = Some(Arc::clone(&child));

@@ -110,7 +110,7 @@ impl Source {
         let command = (self.command)(program, self.version, target.path());
         let told = progress.clone();
         let log = Arc::new(move |_: &str, line: &str| told.set_message(line.trim().to_owned()));
-        let (child, output_ends) = Child::spawn("fetch", command, log, |_| None::<()>).await?;
+        let (child, output_ends) = Child::spawn("fetch", command, log, |_| None::<()>)?;
         let status = timeout(FETCH_WITHIN, child.exited())
             .await
             .with_context(|| format!("not done after {FETCH_WITHIN:?}"))?;
