@@ -1,0 +1,84 @@
+//! What an operator can set. Checked before anything binds.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
+
+use clap::Parser;
+use nats::NatsOptions;
+
+/// The workers: what Petrel does behind the scenes. Run as many as you like.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "workers", version)]
+pub struct Config {
+    /// Where NATS is.
+    #[command(flatten)]
+    pub nats: NatsOptions,
+
+    /// Address for the operator: /live, /ready, /metrics. Keep it off the internet.
+    #[arg(long, env = "PETREL_WORKER_ADMIN_LISTEN", default_value = "127.0.0.1:0")]
+    pub admin_listen: SocketAddr,
+
+    /// Most events that are handled together.
+    #[arg(long, env = "PETREL_WORKER_BATCH", default_value_t = BATCH)]
+    pub batch: NonZeroU16,
+
+    /// Most events in hand at once, over all batches.
+    #[arg(long, env = "PETREL_WORKER_IN_HAND", default_value_t = IN_HAND)]
+    pub in_hand: NonZeroU16,
+
+    /// Most deletes under way at once. JetStream forgets all requests that
+    /// wait when 10,000 do: keep the sum over all workers far below.
+    #[arg(long, env = "PETREL_WORKER_DELETES", default_value_t = DELETES)]
+    pub deletes: NonZeroU16,
+
+    /// From so many acknowledged messages of one device, one purge takes the
+    /// place of single deletes. What is cheaper depends on nats-server's
+    /// sync_interval: see docs/adr/0002-delete-or-purge.md.
+    #[arg(long, env = "PETREL_WORKER_PURGE_FROM", default_value_t = PURGE_FROM)]
+    pub purge_from: NonZeroU32,
+
+    /// Seconds a stopping worker may take to finish what it has in hand.
+    #[arg(long, env = "PETREL_WORKER_DRAIN_SECS", default_value_t = DRAIN_SECS,
+          value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_secs: u64,
+}
+
+/// Large enough that a busy worker writes each watermark once for many
+/// messages, small enough that nobody's tick waits for a long batch.
+const BATCH: NonZeroU16 = NonZeroU16::new(256).unwrap();
+/// What a busy worker handles within the 2.5 s that a request to a shard
+/// without a leader takes to fail, so that one shard does not stop all.
+const IN_HAND: NonZeroU16 = NonZeroU16::new(4_096).unwrap();
+/// More in flight did not delete faster.
+const DELETES: NonZeroU16 = NonZeroU16::new(256).unwrap();
+/// The break-even that docs/adr/0002-delete-or-purge.md measures.
+const PURGE_FROM: NonZeroU32 = NonZeroU32::new(32).unwrap();
+/// Longer than a batch takes unless NATS is in trouble.
+const DRAIN_SECS: u64 = 10;
+
+impl Config {
+    /// How long a stopping worker finishes what it has in hand.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn defaults_parse_and_nothing_is_zero() {
+        let config = Config::try_parse_from(["workers"]).unwrap();
+        assert_eq!(config.batch, BATCH);
+        assert_eq!(config.drain(), Duration::from_secs(DRAIN_SECS));
+        for flag in ["--batch", "--in-hand", "--deletes", "--purge-from"] {
+            assert!(Config::try_parse_from(["workers", flag, "0"]).is_err(), "{flag} 0 passed");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The one loop that every worker shares: it pulls events from a durable
+//! consumer, bounds what is in hand, hands batches to a [`Handler`], and
+//! acknowledges after the effect.
+
+mod batch;
+mod pull;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use nats::Bus;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+/// First pause after pulling failed; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Pulling that went well for so long starts the pauses afresh.
+const GOOD_PULL: Duration = Duration::from_secs(10);
+
+/// What a worker does with its events.
+///
+/// Every event comes at least once: again after a crash, after a lost
+/// acknowledgement, and when handling it takes too long. So handling one twice,
+/// in any order, or by two workers at once must come to the same as once.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// What a message is decoded to.
+    type Event: Send + Sync + 'static;
+
+    /// Reads an event. One that cannot be read is put aside under
+    /// [`nats::subject::dead`] and never comes again.
+    fn decode(&self, message: &async_nats::Message) -> Result<Self::Event, Undecodable>;
+
+    /// Does what the events ask for, and says of each whether that is done. It
+    /// is cut off, and all of them come again, after [`batch::LONGEST_HANDLING`].
+    fn handle(
+        &self,
+        events: &[Self::Event],
+        turn: Turn,
+    ) -> impl Future<Output = Vec<Verdict>> + Send;
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its effect is durable: it is acknowledged.
+    Done,
+    /// It is to come again a little later.
+    Retry,
+}
+
+/// While a batch has the turn no further one is pulled, so that whatever
+/// arrives meanwhile comes together in the next. A handler gives it up early
+/// where it goes on with work that may overlap.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a message is no event.
+#[derive(Debug)]
+pub(crate) struct Undecodable(String);
+
+impl Undecodable {
+    pub(crate) fn new(reason: impl ToString) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// Where events come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    /// Names the worker in logs and metrics.
+    pub(crate) worker: &'static str,
+    pub(crate) stream: &'static str,
+    pub(crate) consumer: &'static str,
+}
+
+/// How much at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Events in one batch.
+    pub(crate) batch: usize,
+    /// Events in hand, over all batches.
+    pub(crate) in_hand: usize,
+}
+
+/// How a worker ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ending {
+    /// Cancelled: pull nothing more and finish what is in hand.
+    pub(crate) drain: CancellationToken,
+    /// Cancelled: leave everything as it is, unacknowledged.
+    pub(crate) abandon: CancellationToken,
+}
+
+/// A worker's loop.
+pub(crate) struct Runner<H> {
+    bus: Bus,
+    source: Source,
+    bounds: Bounds,
+    handler: Arc<H>,
+    ending: Ending,
+    batches: TaskTracker,
+    in_hand: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    pulling: Arc<AtomicBool>,
+}
+
+impl<H: Handler> Runner<H> {
+    /// A runner that says in `pulling` whether it is pulling at the moment.
+    pub(crate) fn new(
+        bus: Bus,
+        source: Source,
+        bounds: Bounds,
+        handler: H,
+        ending: Ending,
+        pulling: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            bus,
+            source,
+            bounds,
+            handler: Arc::new(handler),
+            ending,
+            batches: TaskTracker::new(),
+            in_hand: Arc::new(Semaphore::new(bounds.in_hand)),
+            turns: Arc::new(Semaphore::new(1)),
+            pulling,
+        }
+    }
+
+    /// Pulls until told to drain, whatever goes wrong meanwhile, and then until
+    /// what is in hand is finished or abandoned.
+    pub(crate) async fn run(self) {
+        let worker = self.source.worker;
+        let mut pause = FIRST_PAUSE;
+        while !self.ending.is_near() {
+            let began = tokio::time::Instant::now();
+            let pulled = self.pull().await;
+            self.pulling.store(false, Ordering::Relaxed);
+            let Err(error) = pulled else { break };
+            if began.elapsed() >= GOOD_PULL {
+                pause = FIRST_PAUSE;
+            }
+            warn!(worker, %error, ?pause, "pulling failed and is tried again");
+            self.ending.near_or(tokio::time::sleep(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        info!(worker, batches = self.batches.len(), "no more is pulled");
+        self.batches.close();
+        self.batches.wait().await;
+    }
+}
+
+impl Ending {
+    fn is_near(&self) -> bool {
+        self.drain.is_cancelled() || self.abandon.is_cancelled()
+    }
+
+    /// What the future gives, unless the end is near.
+    async fn near_or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => None,
+            () = self.abandon.cancelled() => None,
+            output = future => Some(output),
+        }
+    }
+}
+
+impl Turn {
+    /// A turn that holds up nobody.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        Self { _permit: None }
+    }
+}

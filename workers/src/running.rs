@@ -1,0 +1,180 @@
+//! Workers, from start to end.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use nats::{Bus, Inboxes, ReceiptsKv, subject};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
+use tracing::{info, warn};
+
+use crate::{
+    Config,
+    receipts::{self, Receipts},
+    runner::{self, Ending, Runner, Source},
+    volatile,
+};
+
+/// How long the last acknowledgements may take to leave.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How long the operator's last requests may take.
+const ADMIN_END: Duration = Duration::from_secs(1);
+
+/// Workers at work. Dropping it stops them in the middle of whatever they do,
+/// as a crash would: nothing is lost by that, it only comes again.
+#[derive(Debug)]
+pub struct Running {
+    /// Where `/live`, `/ready` and `/metrics` are.
+    pub admin_addr: SocketAddr,
+    drain: CancellationToken,
+    supervisor: AbortOnDropHandle<anyhow::Result<()>>,
+    abandon: DropGuard,
+}
+
+impl Running {
+    /// Pulls nothing more, finishes what is in hand within
+    /// [`Config::drain_secs`], leaves the rest unacknowledged, and ends.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When it came without [`Running::drain`].
+    pub async fn wait(self) -> anyhow::Result<()> {
+        let Self { supervisor, abandon: _abandon, .. } = self;
+        supervisor.await.context("the workers panicked")?
+    }
+
+    /// Waits for the end, and drains once `stop` is over.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub async fn wait_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let drain = self.drain.clone();
+        let mut end = pin!(self.wait());
+        tokio::select! {
+            ended = &mut end => return ended,
+            () = stop => drain.cancel(),
+        }
+        end.await
+    }
+}
+
+/// Starts the workers: answers once NATS is connected and its streams are there.
+///
+/// # Errors
+/// When the admin address cannot be bound, or NATS is not ready in time.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let admin = admin::bind(config.admin_listen)
+        .await
+        .with_context(|| format!("binding the admin address {}", config.admin_listen))?;
+    let admin_addr = admin.addr();
+    let ending = Ending::default();
+    let pulling = Arc::new(AtomicBool::new(false));
+    let mut tasks = Tasks::default();
+    tasks.serve(admin, Arc::clone(&pulling), ending.drain.clone());
+
+    let bus = Bus::connect(&config.nats, "petrel workers").await?;
+    volatile::restore(&bus).await;
+    bus.ready().await?;
+    tasks.run("receipts", receipts_worker(&config, &bus, &ending, pulling).run());
+    info!(admin = %admin_addr, "workers started");
+
+    let drain = ending.drain.clone();
+    let abandon = ending.abandon.clone().drop_guard();
+    let supervisor =
+        AbortOnDropHandle::new(tokio::spawn(tasks.supervise(ending, config.drain(), bus)));
+    Ok(Running { admin_addr, drain, supervisor, abandon })
+}
+
+fn receipts_worker(
+    config: &Config,
+    bus: &Bus,
+    ending: &Ending,
+    pulling: Arc<AtomicBool>,
+) -> Runner<Receipts<ReceiptsKv, Inboxes>> {
+    let source = Source {
+        worker: "receipts",
+        stream: subject::RECEIPTS_STREAM,
+        consumer: subject::RECEIPTS_CONSUMER,
+    };
+    let bounds =
+        runner::Bounds { batch: config.batch.get().into(), in_hand: config.in_hand.get().into() };
+    let removal = receipts::Bounds {
+        in_flight: config.deletes.get().into(),
+        purge_from: config.purge_from.get() as usize,
+    };
+    let (bucket, inboxes) = (ReceiptsKv::new(bus.clone()), Inboxes::new(bus.clone()));
+    let handler = Receipts::new(bucket, inboxes, bus.shards, removal);
+    Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
+}
+
+/// The top-level tasks. They end together: the first to end ends all.
+#[derive(Default)]
+struct Tasks {
+    workers: JoinSet<&'static str>,
+    admin: JoinSet<std::io::Result<()>>,
+    admin_end: CancellationToken,
+}
+
+impl Tasks {
+    fn serve(&mut self, admin: admin::Server, pulling: Arc<AtomicBool>, drain: CancellationToken) {
+        let ready = move || pulling.load(Ordering::Relaxed) && !drain.is_cancelled();
+        self.admin.spawn(admin.run(ready, self.admin_end.clone()));
+    }
+
+    fn run(&mut self, name: &'static str, worker: impl Future<Output = ()> + Send + 'static) {
+        self.workers.spawn(async move {
+            worker.await;
+            name
+        });
+    }
+
+    /// Waits for the drain, or for what should not have ended, and ends it all.
+    async fn supervise(mut self, ending: Ending, grace: Duration, bus: Bus) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            () = ending.drain.cancelled() => Ok(()),
+            Some(ended) = self.workers.join_next() => Err(match ended {
+                Ok(name) => anyhow!("the {name} worker ended by itself"),
+                Err(error) => anyhow!(error).context("a worker panicked"),
+            }),
+            Some(ended) = self.admin.join_next() => Err(match ended {
+                Ok(Ok(())) => anyhow!("the admin server ended by itself"),
+                Ok(Err(error)) => anyhow!(error).context("the admin server failed"),
+                Err(error) => anyhow!(error).context("the admin server panicked"),
+            }),
+        };
+        ending.drain.cancel();
+        if timeout(grace, all(&mut self.workers)).await.is_err() {
+            warn!(?grace, "not finished within the grace time: the rest stays unacknowledged");
+            ending.abandon.cancel();
+            all(&mut self.workers).await;
+        }
+        // Acknowledgements only lie in the client's buffer so far.
+        if !matches!(timeout(FLUSH, bus.client.flush()).await, Ok(Ok(()))) {
+            warn!("the last acknowledgements may not have left: their events come again");
+        }
+        self.admin_end.cancel();
+        let _ = timeout(ADMIN_END, all(&mut self.admin)).await;
+        info!("workers ended");
+        outcome
+    }
+}
+
+async fn all<T: 'static>(tasks: &mut JoinSet<T>) {
+    while tasks.join_next().await.is_some() {}
+}
