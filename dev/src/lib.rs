@@ -3,8 +3,10 @@
 //! A [`Stack`] is all of it: nats-servers ([`NatsCluster`]), [`Gateway`]s and
 //! [`Worker`]s. Each is a [`Process`], killed with the process that started it;
 //! gateways and workers are this binary again ([`enter`]). [`command`] is
-//! `cargo dev`: a stack, supervised. The [`client`] speaks the protocol.
+//! `cargo dev`: a stack, supervised. The [`client`] speaks the protocol, and
+//! [`load`] measures with it.
 
+pub mod chat;
 pub mod client;
 pub mod load;
 

@@ -262,7 +262,7 @@ impl Socket {
 
     /// Writes what is outgoing, as far as the line takes it, until something
     /// comes; with `read` off, only writes. Can be cancelled at any time.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         outgoing: &mut VecDeque<Utf8Bytes>,
         read: bool,

@@ -56,6 +56,11 @@ impl<T> Timeline<T> {
         self.messages.iter()
     }
 
+    /// The messages in order, to change what is kept of them.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&Place, &mut T)> {
+        self.messages.iter_mut()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.messages.len()

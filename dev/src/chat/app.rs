@@ -1,0 +1,295 @@
+//! The chat behind both faces: the session, the names, what is remembered.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use schemas::{ChatId, UserId};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    command::{Command, HELP},
+    model::{Effect, Link, Model, Note},
+    options::Options,
+    sign_in,
+    state::{State, StateFile},
+};
+use crate::client::{
+    Account, Acks, Api, Client, ClientError, Event, Events, Options as SessionOptions, StopReason,
+    Tokens,
+};
+
+/// How long after a change it is remembered.
+const SAVE_AFTER: Duration = Duration::from_millis(500);
+/// How often it is said that one types, while one does.
+const TYPING_EVERY: Duration = Duration::from_secs(3);
+/// Longest wait for somebody's id.
+const FIND_WITHIN: Duration = Duration::from_secs(5);
+/// Names that are looked up and not yet told.
+const LOOKUPS: usize = 64;
+
+/// A chat.
+pub(super) struct App {
+    pub(super) model: Model,
+    account: Account,
+    client: Client,
+    events: Events,
+    file: StateFile,
+    state: State,
+    save_at: Option<Instant>,
+    said_typing: Option<(ChatId, Instant)>,
+    names: mpsc::Receiver<(UserId, String)>,
+    name_found: mpsc::Sender<(UserId, String)>,
+    stopped: Option<StopReason>,
+}
+
+/// Something to take in.
+pub(super) enum Happening {
+    /// The session tells something.
+    Event(Event),
+    /// A name is known.
+    Name(UserId, String),
+    /// It is time to remember.
+    Save,
+    /// The session has ended.
+    Ended,
+}
+
+impl App {
+    /// Signs in and starts the session.
+    ///
+    /// # Errors
+    /// When signing in fails.
+    pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
+        let first = options.url.first().context("no gateway given")?;
+        let api = Api::new(first)?;
+        let gateways = options.url.iter().map(|url| api.at(url)).collect::<Result<_, _>>()?;
+        let file = StateFile::of(options.state.as_deref(), &options.user, &api)?;
+        let (account, state) = sign_in::sign_in(&api, options, &file).await?;
+        let model = Model::new(account.user(), &options.user, &state.saved.unsent);
+        let session = SessionOptions {
+            gateways,
+            saved: state.saved.clone(),
+            acks: Acks::Manual,
+            ..SessionOptions::new(&api)
+        };
+        let (client, events) = Client::start(account.session.clone(), session);
+        let (name_found, names) = mpsc::channel(LOOKUPS);
+        let mut app = Self {
+            model,
+            account,
+            client,
+            events,
+            file,
+            state,
+            save_at: None,
+            said_typing: None,
+            names,
+            name_found,
+            stopped: None,
+        };
+        if let Some(to) = &options.to {
+            app.talk_to(to).await;
+        }
+        Ok(app)
+    }
+
+    /// The next thing that happens; can be cancelled.
+    pub(super) async fn next(&mut self) -> Happening {
+        let save_at = self.save_at;
+        tokio::select! {
+            event = self.events.next() => event.map_or(Happening::Ended, Happening::Event),
+            Some((user, name)) = self.names.recv() => Happening::Name(user, name),
+            () = async {
+                match save_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Save,
+        }
+    }
+
+    /// Takes in what happened.
+    ///
+    /// # Errors
+    /// When the session has ended, or nothing can be remembered.
+    pub(super) async fn take(&mut self, happening: Happening) -> anyhow::Result<()> {
+        match happening {
+            Happening::Event(event) => {
+                match &event {
+                    Event::Tokens(Tokens(tokens)) => {
+                        // At once: the one before is spent.
+                        self.account.session = tokens.clone();
+                        self.state.refresh_token = tokens.refresh_token.clone();
+                        self.file.save(&self.state)?;
+                    }
+                    Event::Stopped(reason) => self.stopped = Some(*reason),
+                    Event::Sent(_) | Event::Refused { .. } | Event::Receipts(_) => self.changed(),
+                    _ => {}
+                }
+                self.model.apply(Instant::now(), event);
+            }
+            Happening::Name(user, name) => self.model.name(user, name),
+            Happening::Save => {
+                self.save_at = None;
+                self.state.saved = self.client.saved().await?;
+                self.file.save(&self.state)?;
+            }
+            Happening::Ended => {
+                return Err(self.stopped.map_or(ClientError::Ended.into(), Into::into));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a line says; whether to go on.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub(super) async fn enter(&mut self, line: &str) -> anyhow::Result<bool> {
+        match Command::parse(line) {
+            Command::Say(text) => self.say(text).await?,
+            Command::To(name) => self.talk_to(&name).await,
+            Command::Drop => self.give_up().await?,
+            Command::Help => self.model.inform(HELP),
+            Command::Unknown(line) => self.model.inform(&format!("no such command: {line}")),
+            Command::Nothing => {}
+            Command::Quit => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// To be called when all was shown: what was shown is acknowledged and read.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub(super) async fn shown(&mut self) -> anyhow::Result<()> {
+        while let Some(effect) = self.model.next_effect() {
+            match effect {
+                Effect::Stored(seq) => {
+                    self.changed();
+                    self.client.stored(seq).await?;
+                }
+                Effect::Read(chat, from, ts) => self.client.read(chat, from, ts).await?,
+                Effect::Lookup(user) => self.look_up(user),
+            }
+        }
+        Ok(())
+    }
+
+    /// The person types, or has emptied the line.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub(super) async fn typing(&mut self, on: bool) -> anyhow::Result<()> {
+        let Some(chat) = self.model.current() else { return Ok(()) };
+        let recently = |(said, at): (ChatId, Instant)| said == chat && at.elapsed() < TYPING_EVERY;
+        if on && !self.said_typing.is_some_and(recently) {
+            self.said_typing = Some((chat, Instant::now()));
+            self.client.typing(chat, true).await?;
+        } else if !on && self.said_typing.take().is_some() {
+            self.client.typing(chat, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session and remembers what is left of it.
+    ///
+    /// # Errors
+    /// When it cannot be remembered.
+    pub(super) async fn finish(mut self) -> anyhow::Result<()> {
+        self.client.close().await;
+        if let Some(ended) = self.events.ended().await {
+            self.state.saved = ended.saved;
+            self.state.refresh_token = ended.tokens.refresh_token;
+            self.file.save(&self.state)?;
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, text: String) -> anyhow::Result<()> {
+        let Some(chat) = self.model.current() else {
+            self.model.inform("nobody to talk to: /to NAME");
+            return Ok(());
+        };
+        // What is sent is the end of typing.
+        self.said_typing = None;
+        match self.client.send_text(chat, &text).await {
+            Ok(id) => self.model.waits(id, chat, text),
+            Err(ClientError::Queue(error)) => self.model.inform(&format!("not sent: {error}")),
+            Err(error) => return Err(error.into()),
+        }
+        self.changed();
+        Ok(())
+    }
+
+    async fn talk_to(&mut self, name: &str) {
+        let known = self.state.people.get(name).copied();
+        let user = match known {
+            Some(user) => Some(user),
+            None => match timeout(FIND_WITHIN, self.account.find(name)).await {
+                Ok(Ok(found)) => found.map(|profile| profile.id),
+                Ok(Err(error)) => {
+                    return self.model.inform(&format!("cannot find {name}: {error}"));
+                }
+                Err(_) => return self.model.inform(&format!("cannot find {name}: no answer")),
+            },
+        };
+        let Some(user) = user else {
+            return self.model.inform(&format!("there is nobody called {name}"));
+        };
+        self.state.people.insert(name.to_owned(), user);
+        self.changed();
+        self.model.talk_to(user, name);
+        self.model.inform(&format!("talking to {name}"));
+    }
+
+    async fn give_up(&mut self) -> anyhow::Result<()> {
+        for id in self.model.waiting() {
+            if self.client.drop_send(id.clone()).await? {
+                self.model.given_up(&id);
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn look_up(&self, user: UserId) {
+        let (account, found) = (self.account.clone(), self.name_found.clone());
+        tokio::spawn(async move {
+            // Without an answer the id stays the name.
+            if let Ok(profiles) = account.profiles(&[user]).await
+                && let Some(profile) = profiles.into_iter().next()
+            {
+                let _ = found.send((user, profile.username)).await;
+            }
+        });
+    }
+
+    fn changed(&mut self) {
+        self.save_at.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
+    }
+}
+
+/// How it stands with the server, in words.
+pub(super) fn describe(link: &Link, now: Instant) -> String {
+    match link {
+        Link::Connecting => "connecting".into(),
+        Link::Online => "online".into(),
+        Link::Waiting { until } => {
+            format!("reconnecting in {} s", until.saturating_duration_since(now).as_secs() + 1)
+        }
+    }
+}
+
+/// The lines a note is shown in, where there is no screen to redraw.
+pub(super) fn plain(note: &Note) -> String {
+    use super::text::one_line;
+    use crate::client::Tick;
+    match note {
+        Note::Said { name, text } => format!("{}: {}", one_line(name), one_line(text)),
+        Note::Ticked { text, tick: Tick::Sent } => format!("✓ {}", one_line(text)),
+        Note::Ticked { text, tick: Tick::Delivered } => format!("✓✓ {}", one_line(text)),
+        Note::Ticked { text, tick: Tick::Read } => format!("✓✓ read {}", one_line(text)),
+        Note::Info(what) => format!("* {}", one_line(what)),
+    }
+}

@@ -1,0 +1,219 @@
+//! What can be asked of the load generator.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::SyncMode;
+
+/// An access token lives 15 minutes and is not renewed here.
+const LONGEST_SECS: u64 = 600;
+
+/// Measures a Petrel: its own stack on this machine, or a given one.
+///
+/// Exits with 1 when a message was lost, doubled or out of order.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "petrel-load", version)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) target: TargetOptions,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Args)]
+pub(super) struct TargetOptions {
+    /// A gateway that runs already, e.g. http://127.0.0.1:8080; again for each.
+    /// Without it a stack of its own is started
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) target: Vec<String>,
+
+    /// Processes of the given Petrel on this machine, to account for their CPU
+    /// and memory: gateway=PID, worker=PID or nats=PID, comma separated
+    #[arg(
+        long,
+        global = true,
+        value_name = "ROLE=PID,…",
+        value_delimiter = ',',
+        requires = "target"
+    )]
+    pub(super) pids: Vec<RolePid>,
+
+    /// Gateways of the own stack
+    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) gateways: u8,
+
+    /// Workers of the own stack
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) workers: u8,
+
+    /// nats-servers of the own stack: 1, or 3 that keep three copies
+    #[arg(long, global = true, default_value_t = 1, value_parser = nodes)]
+    pub(super) nats_nodes: u8,
+
+    /// When the own stack's nats-servers write to the disk: by the server's
+    /// default (every 2 minutes), or always, before each acknowledgement
+    #[arg(long, global = true, value_enum, default_value_t = Sync::Default)]
+    pub(super) sync: Sync,
+
+    /// One line of JSON instead of a table
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Shows what the own stack's processes print
+    #[arg(long, global = true)]
+    pub(super) verbose: bool,
+}
+
+/// When nats-server writes to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sync {
+    /// Every two minutes.
+    Default,
+    /// Before each acknowledgement.
+    Always,
+}
+
+impl From<Sync> for SyncMode {
+    fn from(sync: Sync) -> Self {
+        match sync {
+            Sync::Default => Self::Default,
+            Sync::Always => Self::Always,
+        }
+    }
+}
+
+/// One process and what it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RolePid {
+    pub(super) role: Role,
+    pub(super) pid: u32,
+}
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Role {
+    /// A gateway.
+    Gateway,
+    /// A worker.
+    Worker,
+    /// A nats-server.
+    Nats,
+}
+
+impl std::str::FromStr for RolePid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, pid) = text.split_once('=').ok_or("expected ROLE=PID")?;
+        let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
+        Ok(Self { role: Role::from_str(role, true)?, pid })
+    }
+}
+
+fn nodes(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".into()),
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// People talk in pairs, at a given rate or as fast as it goes
+    Traffic(Traffic),
+    /// People are connected and say nothing: memory per connection
+    Idle(Idle),
+    /// All people of one gateway lose it and come back on another
+    Reconnect(Reconnect),
+    /// One person comes back to a long backlog
+    Backlog(Backlog),
+}
+
+/// People talk in pairs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Traffic {
+    /// Connected people; each talks to one other, on another gateway where there is one
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(super) connections: u32,
+
+    /// Messages per second of all together, sent at planned times whatever the
+    /// answers do; latencies count from the planned time
+    #[arg(long, default_value_t = 500, conflicts_with = "flat_out", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rate: u32,
+
+    /// As fast as it goes: everyone keeps a window of undelivered messages full
+    #[arg(long)]
+    pub(super) flat_out: bool,
+
+    /// That window
+    #[arg(long, default_value_t = 4, requires = "flat_out", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) window: u32,
+
+    /// Bytes of each body's JSON text
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(80..=16_384))]
+    pub(super) body: u32,
+
+    /// Seconds that are measured
+    #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECS))]
+    pub(super) duration: u64,
+
+    /// Seconds before that are not
+    #[arg(long, value_name = "SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(super) warm_up: u64,
+}
+
+/// People say nothing.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Idle {
+    /// Connected people
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) connections: u32,
+
+    /// Seconds they stay; above 25, the server's pings are part of it
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECS))]
+    pub(super) hold: u64,
+}
+
+/// A gateway is killed.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Reconnect {
+    /// People on the gateway that is killed
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(super) connections: u32,
+
+    /// Milliseconds over which they spread their first try, as a client's jitter does
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    pub(super) spread: u64,
+}
+
+/// A backlog is read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Backlog {
+    /// Messages that wait
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) messages: u32,
+
+    /// People who sent them
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) senders: u32,
+
+    /// Bytes of each body's JSON text
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(80..=16_384))]
+    pub(super) body: u32,
+}
+
+impl Traffic {
+    /// What is measured.
+    pub(super) fn duration(&self) -> Duration {
+        Duration::from_secs(self.duration)
+    }
+
+    /// What goes before.
+    pub(super) fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.warm_up)
+    }
+}

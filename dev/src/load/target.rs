@@ -1,0 +1,221 @@
+//! What is measured: a stack of one's own, or a Petrel that runs already.
+
+use std::ops::Sub;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    options::{Command, Role, RolePid, TargetOptions},
+    process::{self, Usage},
+    progress,
+};
+use crate::{Stack, client::Api};
+
+/// Passwords are not what is measured: the cheapest hash that there is.
+const CHEAP_HASH: [(&str, &str); 2] =
+    [("PETREL_ARGON2_MEMORY_KIB", "8"), ("PETREL_ARGON2_PASSES", "1")];
+
+/// A Petrel under load.
+pub(super) struct Target {
+    gateways: Vec<Api>,
+    stack: Option<Stack>,
+    pids: Vec<RolePid>,
+    options: TargetOptions,
+}
+
+/// What uses the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(super) struct Cpu {
+    /// All gateways.
+    pub(super) gateways: f64,
+    /// All workers.
+    pub(super) workers: f64,
+    /// All nats-servers.
+    pub(super) nats: f64,
+    /// The three above.
+    pub(super) total: f64,
+    /// The load generator.
+    pub(super) generator: f64,
+}
+
+/// What the run ran on.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Environment {
+    /// Of the load generator, and of the gateways and workers of its own stack.
+    pub(super) petrel: &'static str,
+    /// Of the nats-servers.
+    pub(super) nats_server: Option<String>,
+    /// When they write to the disk: `default` (every 2 minutes), `always`, or
+    /// unknown of a Petrel that was given.
+    pub(super) sync: &'static str,
+    /// How many gateways.
+    pub(super) gateways: usize,
+    /// How many workers.
+    pub(super) workers: Option<usize>,
+    /// How many nats-servers.
+    pub(super) nats_nodes: Option<usize>,
+    /// Whether this is an optimised build.
+    pub(super) optimised: bool,
+    /// Cores that all of it shares.
+    pub(super) cores: usize,
+    /// The kernel's version.
+    pub(super) kernel: String,
+}
+
+impl Target {
+    /// Connects to the given one, or starts a stack.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) async fn prepare(
+        options: &TargetOptions,
+        command: &Command,
+    ) -> anyhow::Result<Self> {
+        let mut target = Self {
+            gateways: Vec::new(),
+            stack: None,
+            pids: options.pids.clone(),
+            options: options.clone(),
+        };
+        let mut urls = options.target.clone();
+        if matches!(command, Command::Reconnect(_)) && (!urls.is_empty() || options.gateways < 2) {
+            bail!("reconnect kills a gateway: it needs its own stack, of two gateways at least");
+        }
+        if urls.is_empty() {
+            let stack = start(options).await?;
+            urls = stack.gateways().iter().map(|gateway| gateway.url()).collect();
+            target.stack = Some(stack);
+        }
+        let first = Api::new(&urls[0])?;
+        target.gateways = urls.iter().map(|url| first.at(url)).collect::<Result<_, _>>()?;
+        Ok(target)
+    }
+
+    /// The gateways.
+    pub(super) fn gateways(&self) -> &[Api] {
+        &self.gateways
+    }
+
+    /// The gateway of person `n`: neighbours are on different ones.
+    pub(super) fn gateway(&self, n: usize) -> &Api {
+        &self.gateways[n % self.gateways.len()]
+    }
+
+    /// The stack, if it is the run's own.
+    pub(super) fn stack(&self) -> Option<&Stack> {
+        self.stack.as_ref()
+    }
+
+    /// CPU seconds so far.
+    ///
+    /// # Errors
+    /// Where there is no /proc.
+    pub(super) fn cpu(&self) -> anyhow::Result<Cpu> {
+        let of = |role| self.usage(role).cpu_secs;
+        let (gateways, workers, nats) = (of(Role::Gateway), of(Role::Worker), of(Role::Nats));
+        let generator = Usage::own().context("cannot account for CPU time")?.cpu_secs;
+        Ok(Cpu { gateways, workers, nats, total: gateways + workers + nats, generator })
+    }
+
+    /// What all processes of this role use now.
+    pub(super) fn usage(&self, role: Role) -> Usage {
+        let own = self.stack.as_ref().map(Stack::pids).unwrap_or_default();
+        let mut pids = match role {
+            Role::Gateway => own.gateways,
+            Role::Worker => own.workers,
+            Role::Nats => own.nats,
+        };
+        pids.extend(self.pids.iter().filter(|it| it.role == role).map(|it| it.pid));
+        Usage::sum(&pids)
+    }
+
+    /// What the run runs on.
+    pub(super) async fn environment(&self) -> Environment {
+        let sync = match (&self.stack, self.options.sync) {
+            (None, _) => "unknown",
+            (_, super::options::Sync::Default) => "default",
+            (_, super::options::Sync::Always) => "always",
+        };
+        Environment {
+            petrel: env!("CARGO_PKG_VERSION"),
+            nats_server: self.nats_version().await,
+            sync,
+            gateways: self.gateways.len(),
+            workers: self.stack.as_ref().map(|stack| stack.workers().len()),
+            nats_nodes: self.stack.as_ref().map(|stack| stack.nats().nodes().len()),
+            optimised: !cfg!(debug_assertions),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Ends the stack, if it is the run's own.
+    pub(super) async fn stop(self) {
+        if let Some(stack) = &self.stack {
+            let spinner = progress::spinner("stopping");
+            stack.stop().await;
+            spinner.finish_and_clear();
+        }
+    }
+
+    async fn nats_version(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Varz {
+            version: String,
+        }
+        let node = self.stack.as_ref()?.nats().nodes().first()?;
+        let monitor = Api::new(&node.monitor_url()).ok()?;
+        let varz: Varz =
+            monitor.call(reqwest::Method::GET, "varz", None, None::<&()>).await.ok()?;
+        Some(varz.version)
+    }
+}
+
+async fn start(options: &TargetOptions) -> anyhow::Result<Stack> {
+    let spinner = progress::spinner("starting");
+    let mut stack = Stack::builder()
+        .gateways(options.gateways.into())
+        .workers(options.workers.into())
+        .nats_nodes(options.nats_nodes.into())
+        .sync(options.sync.into())
+        .limits(false)
+        .progress(spinner.clone());
+    if options.verbose {
+        stack = stack.log_to_stderr();
+    }
+    for (name, value) in CHEAP_HASH {
+        stack = stack.env(name, value);
+    }
+    let stack = stack.start().await.context("cannot start a stack");
+    spinner.finish_and_clear();
+    stack
+}
+
+impl Cpu {
+    /// Per 1,000 of these many.
+    pub(super) fn per_thousand(self, count: u64) -> Self {
+        let per = |cpu_secs| process::per_thousand(cpu_secs, count);
+        Self {
+            gateways: per(self.gateways),
+            workers: per(self.workers),
+            nats: per(self.nats),
+            total: per(self.total),
+            generator: per(self.generator),
+        }
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            gateways: self.gateways - other.gateways,
+            workers: self.workers - other.workers,
+            nats: self.nats - other.nats,
+            total: self.total - other.total,
+            generator: self.generator - other.generator,
+        }
+    }
+}
