@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ChatId, DeviceId, UserId},
+    id::{ChatId, DeviceId, GroupId, UserId},
     time::Micros,
 };
 
@@ -131,4 +131,17 @@ pub enum Notice {
         /// Started, or stopped.
         on: bool,
     },
+}
+
+/// A group changed: asked of every gateway, which answers with its
+/// [`GatewayId`](crate::GatewayId) once it acts on this version or a later one
+/// and nothing that it began with an earlier one is under way any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupChanged {
+    /// Which group.
+    pub group: GroupId,
+    /// Rises with every change of the group.
+    pub version: u64,
+    /// Who is in it as of this version.
+    pub members: Vec<UserId>,
 }

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{DeviceId, MediaId, UserId},
-    limits::{NAME_CHARS, PASSWORD_BYTES, USERNAME_CHARS},
+    body::Role,
+    id::{DeviceId, GroupId, MediaId, UserId},
+    limits::{GROUP_MEMBERS, NAME_CHARS, PASSWORD_BYTES, USERNAME_CHARS},
 };
 
 /// A phone number, as the published schemas describe it.
@@ -196,6 +197,62 @@ pub struct Device {
     pub linked: crate::time::Millis,
     /// Whether this is the device that asks.
     pub current: bool,
+}
+
+/// A group, as its members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Group {
+    /// The group's id, and its `chat`.
+    pub id: GroupId,
+    /// Shown to its members.
+    pub name: String,
+    /// Group picture.
+    pub picture: Option<MediaId>,
+    /// In the order they joined.
+    #[schemars(length(max = GROUP_MEMBERS))]
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupMember {
+    /// Who.
+    pub user: UserId,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// `POST /v1/groups`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct NewGroup {
+    /// Shown to its members: 1 to 128 characters.
+    #[schemars(length(min = 1, max = NAME_CHARS))]
+    pub name: String,
+    /// Who is in it beside its creator, who may be named, too.
+    #[schemars(length(max = GROUP_MEMBERS))]
+    pub members: Vec<UserId>,
+}
+
+/// `PATCH /v1/groups/{id}`: what is absent stays; `null` clears `picture`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PatchGroup {
+    /// Shown to its members: 1 to 128 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = NAME_CHARS))]
+    pub name: Option<String>,
+    /// Group picture; `null` removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schemars(with = "Option<MediaId>")]
+    pub picture: Option<Option<MediaId>>,
+}
+
+/// `PUT /v1/groups/{id}/members/{user}`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PutMember {
+    /// What the member may do from now on. Without it somebody new is a
+    /// `member`, and who is in the group already stays what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
 }
 
 /// Tells an explicit `null` from an absent field.

@@ -17,7 +17,7 @@ pub enum ParseIdError {
     /// A server-minted id is its prefix and a lower-case ULID.
     #[error("expected {prefix} and a lower-case ULID of 26 characters")]
     Minted {
-        /// `u_`, `g_`, `d_` or `m_`.
+        /// `u_`, `g_`, `d_`, `m_` or `w_`.
         prefix: &'static str,
     },
     /// A chat is a user or a group.
@@ -148,6 +148,12 @@ minted_id!(
     /// An uploaded file: `m_` and a ULID.
     MediaId,
     "m_"
+);
+minted_id!(
+    /// One run of a gateway, from its start to its end: `w_` and a ULID. Only
+    /// Petrel's own processes know it.
+    GatewayId,
+    "w_"
 );
 
 /// A chat, from its reader's point of view: the peer, or the group.

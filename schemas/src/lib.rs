@@ -23,5 +23,5 @@ pub mod time;
 pub use body::{Body, RawBody};
 pub use close::CloseCode;
 pub use error::{ErrorCode, Problem};
-pub use id::{ChatId, DeviceId, GroupId, MediaId, MessageId, UserId};
+pub use id::{ChatId, DeviceId, GatewayId, GroupId, MediaId, MessageId, UserId};
 pub use time::{Micros, Millis};

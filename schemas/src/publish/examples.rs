@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    Body, ChatId, DeviceId, ErrorCode, MediaId, MessageId, Micros, Millis, Problem, RawBody,
-    UserId,
-    body::Media,
+    Body, ChatId, DeviceId, ErrorCode, GroupId, MediaId, MessageId, Micros, Millis, Problem,
+    RawBody, UserId,
+    body::{Media, Role},
     client,
     http::{
-        Device, LastSeen, List, Login, LoginDevice, Me, PatchMe, PatchSettings, Profile, Refresh,
-        Register, Session, Settings,
+        Device, Group, GroupMember, LastSeen, List, Login, LoginDevice, Me, NewGroup, PatchGroup,
+        PatchMe, PatchSettings, Profile, PutMember, Refresh, Register, Session, Settings,
     },
     limits::{ACCESS_TOKEN, HEARTBEAT},
     server,
@@ -260,6 +260,43 @@ impl Example for List<Profile> {
                 picture: Some(MediaId::from_parts(NOON, 6)),
             }],
         }
+    }
+}
+
+impl Example for Group {
+    fn example() -> Self {
+        let admin = GroupMember { user: alice(), role: Role::Admin };
+        let member = GroupMember { user: bob(), role: Role::Member };
+        Self {
+            id: GroupId::from_parts(NOON, 7),
+            name: "Ferry to the islands".into(),
+            picture: None,
+            members: vec![admin, member],
+        }
+    }
+}
+
+impl Example for List<Group> {
+    fn example() -> Self {
+        Self { items: vec![Group::example()] }
+    }
+}
+
+impl Example for NewGroup {
+    fn example() -> Self {
+        Self { name: "Ferry to the islands".into(), members: vec![bob()] }
+    }
+}
+
+impl Example for PatchGroup {
+    fn example() -> Self {
+        Self { name: Some("Ferry on Sunday".into()), picture: None }
+    }
+}
+
+impl Example for PutMember {
+    fn example() -> Self {
+        Self { role: Some(Role::Admin) }
     }
 }
 

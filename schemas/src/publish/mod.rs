@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub use operation::{Answer, Content, Method, Operation, Parameter, Place, Refusal, Shape, Tag};
+pub use operation::{
+    Answer, Content, Method, Operation, Parameter, Place, Refusal, Request, Shape, Tag,
+};
 
 /// The version of the protocol that the documents describe.
 pub const PROTOCOL_VERSION: &str = "1.0.0";

@@ -72,11 +72,11 @@ fn describe(operation: &Operation, components: &mut Components) -> Value {
         described["parameters"] =
             parameters.map(|parameter| describe_parameter(parameter, components)).collect();
     }
-    if let Some(shape) = &operation.request {
-        let schema = components.heard(shape.schema);
+    if let Some(request) = &operation.request {
+        let schema = components.heard(request.shape.schema);
         described["requestBody"] = json!({
-            "required": true,
-            "content": json_content(shape, schema),
+            "required": request.required,
+            "content": json_content(&request.shape, schema),
         });
     }
     described["responses"] = responses(operation, components);

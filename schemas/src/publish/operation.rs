@@ -27,7 +27,7 @@ pub struct Operation {
     /// Parameters of the path and the query.
     pub parameters: &'static [Parameter],
     /// The JSON it takes.
-    pub request: Option<Shape>,
+    pub request: Option<Request>,
     /// What it answers when all is well.
     pub answer: Answer,
     /// What may go wrong with it in particular; see [`Operation::refusals`] for all.
@@ -58,6 +58,8 @@ pub enum Tag {
     Me,
     /// Other people.
     Users,
+    /// Groups and who is in them.
+    Groups,
     /// The door to the socket.
     Socket,
     /// For operators and for readers.
@@ -111,6 +113,14 @@ pub enum Content {
     Document(&'static str),
 }
 
+/// The JSON that a call takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub(super) shape: Shape,
+    /// Whether there has to be a body at all.
+    pub required: bool,
+}
+
 /// A JSON type with an example.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -135,7 +145,7 @@ impl Operation {
         let ids: &[Refusal] = if self.parameters.is_empty() { &[] } else { PARAMETERS };
         let token: &[Refusal] = if self.signed_in { TOKEN } else { &[] };
         let limited: &[Refusal] = match self.tag {
-            Tag::Sessions | Tag::Me | Tag::Users => SERVED,
+            Tag::Sessions | Tag::Me | Tag::Users | Tag::Groups => SERVED,
             Tag::Socket | Tag::Service => &[],
         };
         [self.own_refusals, body, ids, token, limited].into_iter().flatten().copied()
@@ -156,6 +166,14 @@ const TOKEN: &[Refusal] = &[Refusal::new(
     "The access token is missing, expired or revoked: get a new one.",
 )];
 
+const GROUPS: &str = "Up to 100 people who write to each other. Members learn of a change from an \
+    `event` in their inboxes, in order with the messages. When a change of members is answered \
+    every gateway acts on it: somebody added gets everything that is sent from then on, and the \
+    last that somebody removed gets is the event that says so. A change that is answered with \
+    `unavailable` may stand nevertheless: read the group, or ask for the same again, which \
+    changes nothing where it is so already. Who has blocked whom makes no difference to a \
+    group's messages, as each is for all of them; only typing does not pass between the two.";
+
 /// What may go wrong with any call of people's, and is said in one place.
 const SERVED: &[Refusal] = &[
     Refusal::new(ErrorCode::RateLimited, "Too many requests: wait as `Retry-After` says."),
@@ -174,6 +192,17 @@ pub(super) fn common() -> impl Iterator<Item = Refusal> {
 impl Refusal {
     pub(super) const fn new(code: ErrorCode, when: &'static str) -> Self {
         Self { code, when }
+    }
+}
+
+impl Request {
+    pub(super) const fn of<T: JsonSchema + Serialize + Example>() -> Self {
+        Self { shape: Shape::of::<T>(), required: true }
+    }
+
+    /// Without a body it means the same as with an empty object.
+    pub(super) const fn optional<T: JsonSchema + Serialize + Example>() -> Self {
+        Self { shape: Shape::of::<T>(), required: false }
     }
 }
 
@@ -226,7 +255,8 @@ impl Method {
 
 impl Tag {
     /// Every chapter, in reading order.
-    pub const ALL: [Self; 5] = [Self::Sessions, Self::Me, Self::Users, Self::Socket, Self::Service];
+    pub const ALL: [Self; 6] =
+        [Self::Sessions, Self::Me, Self::Users, Self::Groups, Self::Socket, Self::Service];
 
     /// Its heading.
     pub const fn name(self) -> &'static str {
@@ -234,6 +264,7 @@ impl Tag {
             Self::Sessions => "Sessions",
             Self::Me => "Me",
             Self::Users => "Users",
+            Self::Groups => "Groups",
             Self::Socket => "Socket",
             Self::Service => "Service",
         }
@@ -245,6 +276,7 @@ impl Tag {
             Self::Sessions => "Registering, logging in and out, renewing tokens.",
             Self::Me => "One's own profile, devices and blocked users.",
             Self::Users => "Other people's public profiles.",
+            Self::Groups => GROUPS,
             Self::Socket => "Where messages travel.",
             Self::Service => "Health, and the documents that describe all this.",
         }

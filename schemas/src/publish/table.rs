@@ -1,10 +1,15 @@
 //! The HTTP API, call by call.
 
-use super::operation::{Answer, Content, Method, Operation, Parameter, Refusal, Shape, Tag};
+use super::operation::{
+    Answer, Content, Method, Operation, Parameter, Refusal, Request, Shape, Tag,
+};
 use crate::{
     error::ErrorCode,
-    http::{Device, List, Login, Me, PatchMe, Profile, Refresh, Register, Session},
-    id::{DeviceId, UserId},
+    http::{
+        Device, Group, List, Login, Me, NewGroup, PatchGroup, PatchMe, Profile, PutMember, Refresh,
+        Register, Session,
+    },
+    id::{DeviceId, GroupId, UserId},
     limits::BULK_IDS,
 };
 
@@ -19,7 +24,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Make an account and log in with a first device",
         description: "",
         parameters: &[],
-        request: Some(Shape::of::<Register>()),
+        request: Some(Request::of::<Register>()),
         answer: json::<Session>(201, "The account exists, and the device is logged in."),
         own_refusals: &[Refusal::new(ErrorCode::Conflict, "The username is taken.")],
     },
@@ -33,7 +38,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: "With `device.id` the device keeps its inbox and its earlier tokens end. \
             Without it a new device is linked, which starts with an empty inbox.",
         parameters: &[],
-        request: Some(Shape::of::<Login>()),
+        request: Some(Request::of::<Login>()),
         answer: json::<Session>(200, "The device is logged in."),
         own_refusals: &[
             Refusal::new(ErrorCode::Unauthorized, "No such username, or not its password."),
@@ -53,7 +58,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             somebody else has the token: all tokens of the device are revoked and its socket \
             closes with 4401. Device and inbox stay, and a login with that `device.id` goes on.",
         parameters: &[],
-        request: Some(Shape::of::<Refresh>()),
+        request: Some(Request::of::<Refresh>()),
         answer: json::<Session>(200, "A new pair."),
         own_refusals: &[Refusal::new(
             ErrorCode::Unauthorized,
@@ -95,7 +100,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Change one's own account",
         description: "",
         parameters: &[],
-        request: Some(Shape::of::<PatchMe>()),
+        request: Some(Request::of::<PatchMe>()),
         answer: json::<Me>(200, "The account as it is now."),
         own_refusals: &[Refusal::new(ErrorCode::NotFound, "`picture` is no media.")],
     },
@@ -190,6 +195,106 @@ pub(super) const OPERATIONS: &[Operation] = &[
         own_refusals: &[Refusal::new(ErrorCode::Invalid, "Neither or both are given.")],
     },
     Operation {
+        id: "createGroup",
+        method: Method::Post,
+        path: "/v1/groups",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "Make a group and become its admin",
+        description: "Everybody in it is told with `group.created`.",
+        parameters: &[],
+        request: Some(Request::of::<NewGroup>()),
+        answer: json::<Group>(201, "The group exists."),
+        own_refusals: &[
+            Refusal::new(ErrorCode::NotFound, "One of `members` is no user."),
+            Refusal::new(ErrorCode::GroupFull, "More than 100 members, the creator included."),
+        ],
+    },
+    Operation {
+        id: "groups",
+        method: Method::Get,
+        path: "/v1/groups",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "List the groups one is in",
+        description: "",
+        parameters: &[],
+        request: None,
+        answer: json::<List<Group>>(200, "All of them."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "group",
+        method: Method::Get,
+        path: "/v1/groups/{id}",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "Read a group one is in",
+        description: "",
+        parameters: &[GROUP],
+        request: None,
+        answer: json::<Group>(200, "The group."),
+        own_refusals: MEMBERS_ONLY,
+    },
+    Operation {
+        id: "changeGroup",
+        method: Method::Patch,
+        path: "/v1/groups/{id}",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "Give a group another name or picture",
+        description: "Every member may. A new name is told with `group.renamed`.",
+        parameters: &[GROUP],
+        request: Some(Request::of::<PatchGroup>()),
+        answer: json::<Group>(200, "The group as it is now."),
+        own_refusals: &[
+            NO_SUCH_GROUP,
+            NOT_IN_IT,
+            Refusal::new(ErrorCode::NotFound, "`picture` is no media."),
+        ],
+    },
+    Operation {
+        id: "putMember",
+        method: Method::Put,
+        path: "/v1/groups/{id}/members/{user}",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "Add somebody to a group, or give a member a role",
+        description: "For admins. Told with `member.added`, which is the first that somebody \
+            added gets of the group, and with `member.role`.",
+        parameters: &[GROUP, Parameter::path::<UserId>("user", "Who.")],
+        request: Some(Request::optional::<PutMember>()),
+        answer: json::<Group>(200, "The group as it is now."),
+        own_refusals: &[
+            NO_SUCH_GROUP,
+            NOT_IN_IT,
+            Refusal::new(ErrorCode::NotFound, "No such user."),
+            Refusal::new(ErrorCode::Forbidden, "Only admins add and promote."),
+            Refusal::new(ErrorCode::GroupFull, "The group has its 100 members."),
+            Refusal::new(ErrorCode::Conflict, "The last admin names another one first."),
+            Refusal::new(ErrorCode::Conflict, "The user is in too many groups."),
+        ],
+    },
+    Operation {
+        id: "removeMember",
+        method: Method::Delete,
+        path: "/v1/groups/{id}/members/{user}",
+        tag: Tag::Groups,
+        signed_in: true,
+        summary: "Remove somebody from a group, or leave it",
+        description: "Admins remove, told with `member.removed`; everybody may leave, told with \
+            `member.left`. When the last admin leaves, whoever has been in the group longest \
+            becomes one; when the last member does, the group is gone.",
+        parameters: &[GROUP, Parameter::path::<UserId>("user", "Who.")],
+        request: None,
+        answer: nothing(204, "The user is not in the group."),
+        own_refusals: &[
+            NO_SUCH_GROUP,
+            NOT_IN_IT,
+            Refusal::new(ErrorCode::Forbidden, "Only admins remove others."),
+        ],
+    },
+    Operation {
         id: "openSocket",
         method: Method::Get,
         path: "/v1/ws",
@@ -241,6 +346,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     document("asyncapi", "/asyncapi.json", "application/json", "The AsyncAPI document"),
     document("docs", "/docs", "text/html", "Both documents as a page for people"),
 ];
+
+const GROUP: Parameter = Parameter::path::<GroupId>("id", "The group.");
+const NO_SUCH_GROUP: Refusal = Refusal::new(ErrorCode::NotFound, "No such group.");
+const NOT_IN_IT: Refusal = Refusal::new(ErrorCode::NotMember, "You are not in that group.");
+const MEMBERS_ONLY: &[Refusal] = &[NO_SUCH_GROUP, NOT_IN_IT];
 
 const fn document(
     id: &'static str,

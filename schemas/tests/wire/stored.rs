@@ -3,14 +3,17 @@
 use insta::{assert_json_snapshot, assert_snapshot};
 use schemas::{
     Body, Micros, RawBody,
-    event::{Acked, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch, Watermark},
+    event::{
+        Acked, GroupChanged, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch,
+        Watermark,
+    },
     server,
     stored::{Head, MessagesFrame, StoredMessage},
 };
 
 use crate::{
     bodies::bodies,
-    people::{alice, bob, message, micros, phone, with_bob},
+    people::{alice, bob, group, message, micros, phone, with_bob},
 };
 
 /// A message with that body.
@@ -110,4 +113,12 @@ fn notices_between_gateways() {
         assert_eq!(&serde_json::from_str::<Notice>(&text).unwrap(), notice);
     }
     assert_json_snapshot!(notices);
+}
+
+#[test]
+fn what_gateways_are_told_of_a_group() {
+    let changed = GroupChanged { group: group(), version: 3, members: vec![alice(), bob()] };
+    assert_json_snapshot!(changed);
+    let text = serde_json::to_string(&changed).unwrap();
+    assert_eq!(serde_json::from_str::<GroupChanged>(&text).unwrap(), changed);
 }
