@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind};
+use async_nats::{
+    Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind, connection::State,
+};
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::watch;
@@ -35,9 +37,9 @@ pub enum ApiError {
     /// No answer in time: no leader, no connection, or too much to do.
     #[error("no answer in time")]
     TimedOut,
-    /// The connection was lost before the answer came.
-    #[error("the connection was lost")]
-    ConnectionLost,
+    /// There is no connection, or it was lost before the answer came.
+    #[error("no connection")]
+    NotConnected,
     /// Nobody serves this subject: no such stream, or no JetStream at all.
     #[error("nobody answers there")]
     NoResponders,
@@ -77,7 +79,7 @@ impl ApiError {
     /// failover, a restart, or a moment of overload.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::TimedOut | Self::ConnectionLost | Self::NoResponders | Self::Incomplete => true,
+            Self::TimedOut | Self::NotConnected | Self::NoResponders | Self::Incomplete => true,
             Self::Server(error) => error.is_transient(),
             Self::Unreadable(_) | Self::NotSent(_) => false,
         }
@@ -140,9 +142,13 @@ impl Question {
     }
 }
 
-/// Sends requests over one connection, and knows when that was lost: an answer
-/// that was under way then will not come, and waiting for it would cost a
-/// person seconds at every restart of a server.
+/// Sends requests over one connection, and knows when there is none.
+///
+/// An answer that was under way when the connection was lost will not come;
+/// waiting for it would cost a person seconds at every restart of a server. And
+/// nothing is left in async-nats' queue while there is no connection: it would
+/// be sent whenever there is one again, long after its caller was told that it
+/// failed.
 #[derive(Debug, Clone)]
 pub(crate) struct Requester {
     client: Client,
@@ -212,7 +218,7 @@ impl Requester {
         .await
     }
 
-    /// Waits for an answer as long as it can still come.
+    /// Waits for an answer as long as it can come.
     pub(crate) async fn unless_lost<T>(
         &self,
         timeout: Duration,
@@ -220,10 +226,13 @@ impl Requester {
     ) -> Result<T, ApiError> {
         let mut losses = self.losses.clone();
         losses.mark_unchanged();
+        if self.client.connection_state() != State::Connected {
+            return Err(ApiError::NotConnected);
+        }
         tokio::select! {
             biased;
             answer = answer => answer,
-            Ok(()) = losses.changed() => Err(ApiError::ConnectionLost),
+            Ok(()) = losses.changed() => Err(ApiError::NotConnected),
             () = tokio::time::sleep(timeout) => Err(ApiError::TimedOut),
         }
     }
@@ -265,7 +274,7 @@ mod tests {
         assert!(error(409, 10_158, "duplicate message id is in process").is_transient());
         assert!(!error(404, 10_059, "stream not found").is_transient());
         assert!(!error(400, 10_071, "wrong last sequence: 5").is_transient());
-        for transient in [ApiError::TimedOut, ApiError::ConnectionLost, ApiError::NoResponders] {
+        for transient in [ApiError::TimedOut, ApiError::NotConnected, ApiError::NoResponders] {
             assert!(transient.is_transient());
         }
     }

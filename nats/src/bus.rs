@@ -70,7 +70,7 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
     /// Some are missing, still after [`READY_DEADLINE`].
-    #[error("{0} is missing after {READY_DEADLINE:?}: `nats apply` makes it")]
+    #[error("{0} is missing: `nats apply` makes it")]
     Missing(String),
     /// They were made for another number of shards, which would put users'
     /// messages where nobody looks for them.
@@ -126,16 +126,19 @@ impl Bus {
     pub async fn ready(&self) -> Result<(), NotReady> {
         let declared = Topology { shards: self.shards, ..Topology::default() };
         let mut retries = Retries::within(READY_DEADLINE);
+        let mut told = String::new();
         loop {
-            match self.check(&declared).await {
+            let error = match self.check(&declared).await {
                 Ok(()) => return Ok(()),
                 Err(error @ (NotReady::Shards { .. } | NotReady::Refused(_))) => return Err(error),
-                Err(error) => {
-                    tracing::info!(%error, "waiting for the streams");
-                    if !retries.pause().await {
-                        return Err(error);
-                    }
-                }
+                Err(error) => error,
+            };
+            if told != error.to_string() {
+                told = error.to_string();
+                tracing::info!(%error, "waiting for the streams");
+            }
+            if !retries.pause().await {
+                return Err(error);
             }
         }
     }
@@ -199,12 +202,13 @@ impl From<ApiError> for NotReady {
 async fn connect(options: &NatsOptions, name: &str) -> Result<Requester, ConnectError> {
     let servers = options.servers().map_err(|error| ConnectError::Options(error.to_string()))?;
     let mut retries = Retries::within(CONNECT_DEADLINE);
+    tracing::debug!(name, ?options, "connecting to NATS");
     loop {
         match Requester::connect(connect_options(options, name), &servers).await {
             Ok(requester) => return Ok(requester),
             Err(error) if is_refused(&error) => return Err(ConnectError::Refused(error)),
             Err(error) => {
-                tracing::info!(name, %error, "connecting to NATS");
+                tracing::debug!(name, %error, "connecting again");
                 if !retries.pause().await {
                     return Err(ConnectError::Unreachable(error));
                 }

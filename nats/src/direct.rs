@@ -6,7 +6,9 @@
 //! pages of a process come in on one subscription here.
 //!
 //! A replica may lag: what it answers is true, but not always the newest.
-//! [`crate::leader`] asks the one that cannot lag.
+//! The module `leader` asks the one that cannot lag.
+
+mod page;
 
 use std::{
     collections::HashMap,
@@ -17,20 +19,20 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{
-    HeaderMap, HeaderName, Message, StatusCode, SubscribeError, Subscriber,
-    header::{NATS_LAST_SEQUENCE, NATS_SEQUENCE, NATS_SUBJECT},
-};
+use async_nats::{Message, SubscribeError, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    api::{ApiError, Failure, Question, Requester, ServerError},
+    api::{ApiError, Failure, Question, Requester},
     retry::Retries,
 };
+
+pub use page::{Entry, Page};
+use page::{PartialPage, stored};
 
 /// How long a read is tried, over all attempts.
 pub const READ_DEADLINE: Duration = Duration::from_secs(10);
@@ -39,9 +41,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Most messages in one page.
 pub const PAGE_ITEMS: usize = 1_024;
 
-/// The status of the reply that ends a page.
-const END_OF_BATCH: u16 = 204;
-const NUM_PENDING: HeaderName = HeaderName::from_static("Nats-Num-Pending");
+const TOO_MANY_SUBJECTS: u16 = 413;
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -57,37 +57,6 @@ pub struct Query<'a> {
     /// The page ends with the message that reaches so many bytes of subject,
     /// headers and payload.
     pub max_bytes: usize,
-}
-
-/// A run of messages without a hole: nothing on the subject lies between two of them.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// In order of their sequence.
-    pub entries: Vec<Entry>,
-    /// Nothing lay beyond the page when it was read.
-    pub end: bool,
-}
-
-/// A stored message.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its sequence in the stream.
-    pub seq: u64,
-    /// Its content: a slice of what came from the network, not a copy.
-    pub payload: Bytes,
-    headers: HeaderMap,
-}
-
-impl Entry {
-    /// The subject it was published to.
-    pub fn subject(&self) -> &str {
-        self.headers.get(NATS_SUBJECT).map_or("", |subject| subject.as_str())
-    }
-
-    /// One of the headers it was published with, or of those the server added.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.as_str())
-    }
 }
 
 /// Reads stored messages over one connection; clones share it.
@@ -128,18 +97,22 @@ impl DirectReader {
     /// # Errors
     /// When nobody answered in that time, or the server refused the request.
     pub async fn page(&self, query: Query<'_>) -> Result<Page, Failure> {
-        let subject = format!("$JS.API.DIRECT.GET.{}", query.stream);
-        let request = query.to_json();
-        let mut retries = Retries::within(READ_DEADLINE);
-        loop {
-            let attempt = self.page_once(&subject, request.clone());
-            let timeout = retries.attempt(READ_TIMEOUT);
-            match self.requester.unless_lost(timeout, attempt).await {
-                Err(error) if error.is_transient() && retries.pause().await => {
-                    tracing::debug!(stream = query.stream, %error, "reading again");
-                }
-                outcome => return outcome.map_err(Failure::from),
+        Ok(self.read(query.stream, query.every()).await?)
+    }
+
+    /// The same, for a stream that keeps one message per subject, as a bucket
+    /// does. The server finds them by its index of subjects, where it otherwise
+    /// walks through the stream: fifty times as fast for few among 20,000.
+    ///
+    /// # Errors
+    /// When nobody answered in that time, or the server refused the request.
+    pub async fn page_of_newest(&self, query: Query<'_>) -> Result<Page, Failure> {
+        match self.read(query.stream, query.newest()).await {
+            // The index serves up to 1,024 subjects; beyond that, walk.
+            Err(ApiError::Server(error)) if error.status == TOO_MANY_SUBJECTS => {
+                self.page(query).await
             }
+            outcome => Ok(outcome?),
         }
     }
 
@@ -158,6 +131,21 @@ impl DirectReader {
     /// When nobody answered within [`READ_DEADLINE`], or the server refused the request.
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Entry>, Failure> {
         self.one(|| Question::new(format!("$JS.API.DIRECT.GET.{stream}.{subject}"), "")).await
+    }
+
+    async fn read(&self, stream: &str, request: Bytes) -> Result<Page, ApiError> {
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let mut retries = Retries::within(READ_DEADLINE);
+        loop {
+            let attempt = self.page_once(&subject, request.clone());
+            let timeout = retries.attempt(READ_TIMEOUT);
+            match self.requester.unless_lost(timeout, attempt).await {
+                Err(error) if error.is_transient() && retries.pause().await => {
+                    tracing::debug!(stream, %error, "reading again");
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn page_once(&self, subject: &str, request: Bytes) -> Result<Page, ApiError> {
@@ -180,22 +168,19 @@ impl DirectReader {
 }
 
 impl Query<'_> {
-    fn to_json(self) -> Bytes {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            seq: u64,
-            next_by_subj: &'a str,
-            batch: usize,
-            max_bytes: usize,
-        }
-        let body = Body {
-            seq: self.from.max(1),
-            next_by_subj: self.filter,
-            batch: self.max_items.clamp(1, PAGE_ITEMS),
-            max_bytes: self.max_bytes.max(1),
-        };
-        #[allow(clippy::expect_used, reason = "numbers and strings are always JSON")]
-        serde_json::to_vec(&body).expect("a query is always JSON").into()
+    fn every(self) -> Bytes {
+        self.request(json!({ "next_by_subj": self.filter }))
+    }
+
+    fn newest(self) -> Bytes {
+        self.request(json!({ "multi_last": [self.filter] }))
+    }
+
+    fn request(self, mut request: Value) -> Bytes {
+        request["seq"] = self.from.max(1).into();
+        request["batch"] = self.max_items.clamp(1, PAGE_ITEMS).into();
+        request["max_bytes"] = self.max_bytes.max(1).into();
+        request.to_string().into()
     }
 }
 
@@ -255,65 +240,4 @@ async fn dispatch(mut replies: Subscriber, collecting: Arc<Collecting>) {
     while let Some(message) = replies.next().await {
         collecting.accept(message);
     }
-}
-
-/// A page as far as it has come.
-#[derive(Debug, Default)]
-struct PartialPage {
-    entries: Vec<Entry>,
-}
-
-impl PartialPage {
-    /// Takes the next reply; gives the page when that was its last.
-    fn accept(&mut self, reply: Message) -> Option<Result<Page, ApiError>> {
-        let status = reply.status.map(|status| status.as_u16());
-        if matches!(status, None | Some(END_OF_BATCH)) && !self.is_followed_by(&reply) {
-            return Some(Err(ApiError::Incomplete));
-        }
-        if status == Some(END_OF_BATCH) {
-            let end = number(reply.headers.as_ref(), NUM_PENDING) == Some(0);
-            return Some(Ok(Page { entries: std::mem::take(&mut self.entries), end }));
-        }
-        match stored(reply) {
-            Ok(Some(entry)) => {
-                self.entries.push(entry);
-                None
-            }
-            // Only ever the first reply: nothing on the subject from there on.
-            Ok(None) => Some(Ok(Page { entries: Vec::new(), end: true })),
-            Err(error) => Some(Err(error)),
-        }
-    }
-
-    /// Each reply names the sequence of the one before it, so that one which
-    /// was dropped on the way (a slow consumer) does not go unnoticed.
-    fn is_followed_by(&self, reply: &Message) -> bool {
-        let last = self.entries.last().map_or(0, |entry| entry.seq);
-        number(reply.headers.as_ref(), NATS_LAST_SEQUENCE) == Some(last)
-    }
-}
-
-/// The stored message in a reply; none where the server says there is none.
-fn stored(reply: Message) -> Result<Option<Entry>, ApiError> {
-    match reply.status {
-        Some(StatusCode::NOT_FOUND) => return Ok(None),
-        Some(StatusCode::NO_RESPONDERS) => return Err(ApiError::NoResponders),
-        Some(status) => {
-            return Err(ApiError::Server(ServerError {
-                status: status.as_u16(),
-                number: 0,
-                description: reply.description.unwrap_or_default(),
-            }));
-        }
-        None => {}
-    }
-    let seq = number(reply.headers.as_ref(), NATS_SEQUENCE);
-    match (seq, reply.headers) {
-        (Some(seq), Some(headers)) => Ok(Some(Entry { seq, payload: reply.payload, headers })),
-        _ => Err(ApiError::Unreadable("a message without its sequence".into())),
-    }
-}
-
-fn number(headers: Option<&HeaderMap>, name: HeaderName) -> Option<u64> {
-    headers?.get(name)?.as_str().parse().ok()
 }

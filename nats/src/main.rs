@@ -134,3 +134,30 @@ fn parse_replicas(text: &str) -> Result<usize, String> {
         _ => Err("1, or 3 in a cluster".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_usage_error(arguments: &[&str]) -> bool {
+        Command::try_parse_from([&["nats"], arguments].concat())
+            .is_err_and(|error| error.use_stderr())
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors_before_anything_is_connected() {
+        for mistake in [
+            &[][..],
+            &["destroy"],
+            &["diff", "--replicas", "2"],
+            &["apply", "--shards", "0"],
+            &["apply", "--inbox-max-messages", "0"],
+            &["place", "--nats", "http://example.com"],
+        ] {
+            assert!(is_usage_error(mistake), "{mistake:?}");
+        }
+        assert!(!is_usage_error(&["apply", "--replicas", "3", "--shards", "64"]));
+        assert!(!is_usage_error(&["place", "--dry-run"]));
+        assert!(!is_usage_error(&["--help"]));
+    }
+}

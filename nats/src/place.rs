@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long one stream may take to elect the chosen leader and catch up.
-const MOVE_DEADLINE: Duration = Duration::from_secs(30);
+pub const MOVE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A stream's leadership goes from one node to another.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,7 +144,7 @@ impl ReceiptsKv {
             max_items,
             max_bytes: Self::PAGE_BYTES,
         };
-        let page = self.bus.reads.page(query).await?;
+        let page = self.bus.reads.page_of_newest(query).await?;
         let prefix = subject::bucket_subject(RECEIPTS_BUCKET, "");
         let items = page.entries.into_iter().filter_map(|entry| {
             let key = entry.subject().strip_prefix(&prefix)?.to_owned();

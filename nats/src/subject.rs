@@ -1,6 +1,8 @@
 //! Names. Only typed ids get into a subject, so nothing a client writes does.
 
-use schemas::{ChatId, DeviceId, UserId};
+use std::fmt::{self, Write as _};
+
+use schemas::{ChatId, DeviceId, GatewayId, UserId};
 
 /// A shard number, `0..P`.
 pub type Shard = u32;
@@ -33,12 +35,28 @@ impl Shards {
     /// The shard of a user's inboxes: FNV-1a-32 modulo P, which is what
     /// nats-server's own `partition()` computes.
     pub fn of(self, user: UserId) -> Shard {
-        fnv1a_32(user.to_string().as_bytes()) % self.0
+        let mut hash = Fnv1a::default();
+        // Cannot fail, and spares a string for every message.
+        let _ = write!(hash, "{user}");
+        hash.0 % self.0
     }
 }
 
-fn fnv1a_32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+struct Fnv1a(u32);
+
+impl Default for Fnv1a {
+    fn default() -> Self {
+        Self(0x811c_9dc5)
+    }
+}
+
+impl fmt::Write for Fnv1a {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+        Ok(())
+    }
 }
 
 /// The stream of one shard's inboxes.
@@ -91,6 +109,8 @@ pub const RECEIPTS_BUCKET: &str = "receipts";
 pub(crate) const RECEIPTS_REPUBLISHED: &str = "notify.>";
 /// The bucket of the embedded directory.
 pub const DIRECTORY_BUCKET: &str = "directory";
+/// The bucket of the gateways' leases.
+pub const GATEWAYS_BUCKET: &str = "gateways";
 
 /// The stream behind a bucket.
 pub fn bucket_stream(bucket: &str) -> String {
@@ -111,6 +131,11 @@ pub fn receipt_key(sender: UserId, chat: ChatId, reader: UserId) -> String {
 /// The key of how far a user has read `chat` on any device.
 pub fn read_key(user: UserId, chat: ChatId) -> String {
     format!("{user}.read.{chat}")
+}
+
+/// The key of a gateway's lease.
+pub fn lease_key(gateway: GatewayId) -> String {
+    gateway.to_string()
 }
 
 /// What a key of the receipts bucket is about.
@@ -171,6 +196,9 @@ pub fn changed(user: UserId) -> String {
 /// All of [`changed`].
 pub const CHANGED_WILDCARD: &str = "changed.>";
 
+/// Where every gateway is asked to act on a [`schemas::event::GroupChanged`].
+pub const GROUP_BARRIER: &str = "barrier.group";
+
 /// The stream of events nobody could decode.
 pub const DEAD_STREAM: &str = "DEAD";
 
@@ -203,8 +231,12 @@ mod tests {
 
     #[test]
     fn fnv_matches_the_reference_vectors() {
-        assert_eq!(fnv1a_32(b""), 0x811c_9dc5);
-        assert_eq!(fnv1a_32(b"a"), 0xe40c_292c);
-        assert_eq!(fnv1a_32(b"foobar"), 0xbf9c_f968);
+        let hash = |text: &str| {
+            let mut hash = Fnv1a::default();
+            hash.write_str(text).map(|()| hash.0)
+        };
+        assert_eq!(hash(""), Ok(0x811c_9dc5));
+        assert_eq!(hash("a"), Ok(0xe40c_292c));
+        assert_eq!(hash("foobar"), Ok(0xbf9c_f968));
     }
 }

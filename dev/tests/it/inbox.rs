@@ -398,6 +398,31 @@ async fn receipts_are_read_by_revision_each_key_once() {
 }
 
 #[tokio::test]
+async fn receipts_beyond_what_the_index_serves_at_once_are_read_too() {
+    let (_server, bus, _inboxes) = inboxes(Topology::default()).await;
+    let receipts = ReceiptsKv::new(bus);
+    let user = UserId::mint();
+    let puts = (0..1_100).map(|_| {
+        let (receipts, reader) = (&receipts, UserId::mint());
+        let key = subject::receipt_key(user, ChatId::User(reader), reader);
+        async move { receipts.put(&key, "1".into(), 0).await.unwrap() }
+    });
+    let mut written = join_all(puts).await;
+    written.sort_unstable();
+
+    let mut read = Vec::new();
+    loop {
+        let after = read.last().copied().unwrap_or(0);
+        let page = receipts.read_after(user, after, 500).await.unwrap();
+        read.extend(page.items.iter().map(|item| item.revision));
+        if page.end {
+            break;
+        }
+    }
+    assert_eq!(read, written);
+}
+
+#[tokio::test]
 async fn a_send_outlasts_the_death_of_the_server() {
     let (server, bus, inboxes) = inboxes(Topology::default()).await;
     let receipts = ReceiptsKv::new(bus.clone());
