@@ -62,7 +62,7 @@ impl Stack {
         &self.workers
     }
 
-    /// The nats-servers.
+    /// The nats-servers; none with [`StackBuilder::nats_at`].
     pub fn nats(&self) -> &NatsCluster {
         &self.nats
     }

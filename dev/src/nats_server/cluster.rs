@@ -13,7 +13,8 @@ use crate::{Program, StartError, child::Log, folder::Folder, log, ports};
 /// How often other ports are tried when another process took one first.
 const PORT_ATTEMPTS: usize = 5;
 
-/// A running cluster. Dropping it kills its nodes.
+/// A running cluster, by default of no nodes. Dropping it kills its nodes.
+#[derive(Default)]
 pub struct NatsCluster {
     nodes: Vec<NatsServer>,
 }

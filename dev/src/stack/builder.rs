@@ -27,6 +27,7 @@ pub struct StackBuilder {
     gateways: usize,
     workers: usize,
     nats_nodes: usize,
+    nats_at: Option<NatsOptions>,
     sync: SyncMode,
     topology: Topology,
     limits: bool,
@@ -44,6 +45,7 @@ impl Default for StackBuilder {
             gateways: 1,
             workers: 1,
             nats_nodes: 1,
+            nats_at: None,
             sync: SyncMode::Default,
             topology: Topology::default(),
             limits: true,
@@ -73,6 +75,13 @@ impl StackBuilder {
     /// How many nats-servers: 1, or 3 for a cluster that keeps three copies.
     pub fn nats_nodes(mut self, nodes: usize) -> Self {
         self.nats_nodes = nodes;
+        self
+    }
+
+    /// Starts no nats-servers: the parts use these, which are somebody else's,
+    /// and whose topology is theirs to apply.
+    pub fn nats_at(mut self, options: NatsOptions) -> Self {
+        self.nats_at = Some(options);
         self
     }
 
@@ -152,9 +161,15 @@ impl StackBuilder {
         let signing_key = kept::signing_key(folder.path())?;
         let program = self.program.clone().map_or_else(Program::find, Ok)?;
 
-        let nats = self.start_nats(&program, &folder).await?;
-        let options = NatsOptions { nats: nats.urls(), shards };
-        self.apply_topology(&options).await?;
+        let (nats, options) = match &self.nats_at {
+            Some(options) => (NatsCluster::default(), options.clone()),
+            None => {
+                let nats = self.start_nats(&program, &folder).await?;
+                let options = NatsOptions { nats: nats.urls(), shards };
+                self.apply_topology(&options).await?;
+                (nats, options)
+            }
+        };
 
         let setup = Setup {
             program,

@@ -3,6 +3,7 @@
 
 mod dev_command;
 mod directory;
+mod faults;
 mod inbox;
 mod nats_server;
 mod stack;
