@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::{StreamExt as _, stream};
-use nats::{Bus, Inboxes, NatsOptions, Topology, subject};
+use nats::{Bus, Inboxes, NatsOptions, Topology};
 use schemas::{DeviceId, UserId};
 
 #[derive(Parser)]
@@ -20,30 +20,21 @@ struct Options {
     /// The server's process.
     #[arg(long)]
     pid: Option<u32>,
-    /// Messages of other people in the shard, and again between the messages
-    /// that lie far apart.
-    #[arg(long, default_value_t = 100_000)]
-    others: usize,
-    /// Messages removed in each way, size and layout.
+    /// Messages removed for one figure, at least.
     #[arg(long, default_value_t = 4_096)]
     messages: usize,
-    /// Messages that each device has, one size after the other.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32,64,256")]
+    /// Messages that a device has.
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256")]
     each: Vec<usize>,
+    /// Other people's messages between two of a device's.
+    #[arg(long, value_delimiter = ',', default_value = "0,63,511,4095,32767")]
+    gap: Vec<usize>,
+    /// Sizes with gaps that make a device's messages span more are left out.
+    #[arg(long, default_value_t = 150_000)]
+    longest: usize,
     /// Requests in flight.
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
-}
-
-/// How the messages of one device lie in the shard.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Layout {
-    /// One after the other.
-    Together,
-    /// Between those of 63 other devices.
-    Mixed,
-    /// Spread over the whole shard, as those of somebody long offline.
-    Far,
 }
 
 const BODY: usize = 250;
@@ -57,41 +48,29 @@ async fn main() -> anyhow::Result<()> {
     let nats = NatsOptions { shards: 1, ..options.nats.clone() };
     let bus = Bus::connect(&nats, "delete or purge").await?;
     nats::reconcile::apply(&bus, &Topology { shards: bus.shards, ..Topology::default() }).await?;
-    let bench = Bench {
-        others: devices(options.others / 10),
-        inboxes: Inboxes::new(bus.clone()),
-        bus,
-        options,
-    };
-    bench.write(&bench.others.repeat(10)).await;
+    let bench = Bench { inboxes: Inboxes::new(bus), options };
 
     println!(
-        "{:>5} {:>9} {:>25} {:>30} {:>22}",
-        "each",
-        "lie",
-        "deletes: msg/s, CPU µs",
-        "purges: msg/s, purge/s, CPU µs",
-        "one delete, purge: ms"
+        "each    span |  deletes/s  CPU µs |   purges/s  CPU µs | one delete, purge: ms | deletes per purge: time, CPU"
     );
     for each in &bench.options.each {
-        for layout in [Layout::Together, Layout::Mixed, Layout::Far] {
-            let (one_delete, deletes) = bench.deletes(*each, layout).await;
-            let (one_purge, purges) = bench.purges(*each, layout).await;
+        for gap in &bench.options.gap {
+            let span = each * (gap + 1);
+            if span > bench.options.longest {
+                continue;
+            }
+            let deletes = bench.deletes(*each, *gap).await;
+            let purges = bench.purges(*each, *gap).await;
             println!(
-                "{each:>5} {:>9} {:>25} {:>30} {:>22}",
-                format!("{layout:?}"),
-                format!("{:.0}, {:.0}", deletes.per_second, deletes.cpu_us),
-                format!(
-                    "{:.0}, {:.0}, {:.0}",
-                    purges.per_second,
-                    purges.per_second / *each as f64,
-                    purges.cpu_us
-                ),
-                format!(
-                    "{:.2}, {:.2}",
-                    one_delete.as_secs_f64() * 1e3,
-                    one_purge.as_secs_f64() * 1e3
-                ),
+                "{each:>4} {span:>7} | {:>10.0} {:>7.0} | {:>10.0} {:>7.0} | {:>11.2} {:>9.2} | {:>10.1} {:>10.1}",
+                deletes.per_second,
+                deletes.cpu_us,
+                purges.per_second,
+                purges.cpu_us,
+                deletes.alone_ms,
+                purges.alone_ms,
+                deletes.per_second / purges.per_second,
+                purges.cpu_us / deletes.cpu_us,
             );
         }
     }
@@ -99,95 +78,86 @@ async fn main() -> anyhow::Result<()> {
 }
 
 struct Bench {
-    bus: Bus,
     inboxes: Inboxes,
     options: Options,
-    others: Vec<Device>,
 }
 
-/// What removing one message costs when many are removed.
+/// What a request costs when there are many, and what one takes alone.
 struct Cost {
     per_second: f64,
     cpu_us: f64,
+    alone_ms: f64,
 }
 
 impl Bench {
-    async fn deletes(&self, each: usize, layout: Layout) -> (Duration, Cost) {
-        let stored = self.fill(each, layout).await;
-        let first = |((user, _), seqs): &(Device, Vec<u64>)| (*user, seqs[0]);
-        let (user, seq) = first(&stored[0]);
-        let alone = time(self.inboxes.delete(user, seq)).await;
-        let all = stored[1..]
-            .iter()
-            .flat_map(|((user, _), seqs)| seqs.iter().map(|seq| self.inboxes.delete(*user, *seq)));
-        let work = stream::iter(all)
-            .buffer_unordered(self.options.in_flight)
-            .for_each(async |done| done.unwrap());
-        (alone, self.measure(each * (stored.len() - 1), work).await)
+    async fn deletes(&self, each: usize, gap: usize) -> Cost {
+        let stored = self.fill(each, gap).await;
+        let delete = |user: UserId, seq: u64| async move {
+            self.inboxes.delete(user, seq).await.unwrap();
+        };
+        let all =
+            stored.iter().flat_map(|((user, _), seqs)| seqs.iter().map(|seq| delete(*user, *seq)));
+        self.measure(all).await
     }
 
-    async fn purges(&self, each: usize, layout: Layout) -> (Duration, Cost) {
-        let stored = self.fill(each, layout).await;
-        let purge = |((user, device), seqs): &(Device, Vec<u64>)| {
-            self.inboxes.purge(*user, *device, seqs.last().copied())
-        };
-        let alone = time(purge(&stored[0])).await;
-        let work = stream::iter(stored[1..].iter().map(purge))
-            .buffer_unordered(self.options.in_flight)
-            .for_each(async |done| assert_eq!(done.unwrap(), each as u64));
-        (alone, self.measure(each * (stored.len() - 1), work).await)
+    async fn purges(&self, each: usize, gap: usize) -> Cost {
+        let stored = self.fill(each, gap).await;
+        self.measure(stored.iter().map(|((user, device), seqs)| async move {
+            let purged = self.inboxes.purge(*user, *device, seqs.last().copied()).await.unwrap();
+            assert_eq!(purged, seqs.len() as u64);
+        }))
+        .await
     }
 
-    /// Stores so many messages for each of some new devices.
-    async fn fill(&self, each: usize, layout: Layout) -> Vec<(Device, Vec<u64>)> {
-        let devices = devices((self.options.messages / each).max(16));
-        let mut seqs = vec![Vec::with_capacity(each); devices.len()];
-        let mut write = async |places: &[usize]| {
-            let order: Vec<Device> = places.iter().map(|place| devices[*place]).collect();
-            for (place, seq) in places.iter().zip(self.write(&order).await) {
-                seqs[*place].push(seq);
-            }
-        };
-        let all: Vec<usize> = (0..devices.len()).collect();
-        match layout {
-            Layout::Together => {
-                write(&all.iter().flat_map(|place| vec![*place; each]).collect::<Vec<_>>()).await
-            }
-            Layout::Mixed => {
-                write(&all.chunks(64).flat_map(|some| some.repeat(each)).collect::<Vec<_>>()).await
-            }
-            Layout::Far => {
-                for gap in self.others.repeat(10).chunks(self.options.others / each) {
-                    write(&all).await;
-                    self.write(gap).await;
-                }
-            }
+    /// Stores so many messages for each of some new devices, as far apart.
+    async fn fill(&self, each: usize, gap: usize) -> Vec<(Device, Vec<u64>)> {
+        // Devices whose messages lie in each other's gaps, and whoever else it takes.
+        let side_by_side = (gap + 1).min((self.options.messages / each).max(16));
+        let sets = self.options.messages.div_ceil(each * side_by_side);
+        let others = devices(gap + 1 - side_by_side);
+        let mut stored = Vec::new();
+        for _ in 0..sets {
+            let devices = devices(side_by_side);
+            let round: Vec<Device> = devices.iter().chain(&others).copied().collect();
+            let seqs = self.write(&round.repeat(each)).await;
+            let of = |place: usize| seqs.iter().copied().skip(place).step_by(round.len());
+            stored.extend(devices.into_iter().enumerate().map(|(place, device)| {
+                let mut seqs: Vec<u64> = of(place).collect();
+                // Many writes are under way at once, and may overtake each other.
+                seqs.sort_unstable();
+                (device, seqs)
+            }));
         }
-        // Many writes are under way at once, and may overtake each other.
-        seqs.iter_mut().for_each(|seqs| seqs.sort_unstable());
-        devices.into_iter().zip(seqs).collect()
+        stored
     }
 
     /// Stores a message for each of these; gives the positions.
     async fn write(&self, order: &[Device]) -> Vec<u64> {
         let body = Bytes::from(vec![b'x'; BODY]);
         let writes = order.iter().map(|(user, device)| {
-            let subject = subject::inbox(self.bus.shards, *user, *device);
-            let body = body.clone();
+            let (body, id) = (body.clone(), UserId::mint());
             async move {
-                self.bus.jetstream.publish(subject, body).await.unwrap().await.unwrap().sequence
+                let id = format!("{user}.{id}");
+                self.inboxes.store(*user, *device, &id, body).await.unwrap().seq
             }
         });
         stream::iter(writes).buffered(WRITES_IN_FLIGHT).collect().await
     }
 
-    async fn measure(&self, messages: usize, work: impl Future<Output = ()>) -> Cost {
-        let used = self.cpu();
-        let took = time(async { Ok::<_, ()>(work.await) }).await;
+    async fn measure<F: Future<Output = ()>>(&self, requests: impl Iterator<Item = F>) -> Cost {
+        let mut requests: Vec<F> = requests.collect();
+        let count = requests.len() - 1;
+        let began = Instant::now();
+        requests.pop().unwrap().await;
+        let alone = began.elapsed();
+
+        let (began, used) = (Instant::now(), self.cpu());
+        stream::iter(requests).buffer_unordered(self.options.in_flight).collect::<()>().await;
         let cpu = self.cpu() - used;
         Cost {
-            per_second: messages as f64 / took.as_secs_f64(),
-            cpu_us: cpu.as_secs_f64() * 1e6 / messages as f64,
+            per_second: count as f64 / began.elapsed().as_secs_f64(),
+            cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
+            alone_ms: alone.as_secs_f64() * 1e3,
         }
     }
 
@@ -203,10 +173,4 @@ impl Bench {
 
 fn devices(count: usize) -> Vec<Device> {
     (0..count).map(|_| (UserId::mint(), DeviceId::mint())).collect()
-}
-
-async fn time<T, E: std::fmt::Debug>(work: impl Future<Output = Result<T, E>>) -> Duration {
-    let began = Instant::now();
-    work.await.unwrap();
-    began.elapsed()
 }

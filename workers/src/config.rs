@@ -1,10 +1,6 @@
 //! What an operator can set. Checked before anything binds.
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU16, NonZeroU32},
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use clap::Parser;
 use nats::NatsOptions;
@@ -29,16 +25,10 @@ pub struct Config {
     #[arg(long, env = "PETREL_WORKER_IN_HAND", default_value_t = IN_HAND)]
     pub in_hand: NonZeroU16,
 
-    /// Most deletes under way at once. JetStream forgets all requests that
+    /// Most deletes and purges under way at once. JetStream forgets all requests that
     /// wait when 10,000 do: keep the sum over all workers far below.
     #[arg(long, env = "PETREL_WORKER_DELETES", default_value_t = DELETES)]
     pub deletes: NonZeroU16,
-
-    /// From so many acknowledged messages of one device, one purge takes the
-    /// place of single deletes. What is cheaper depends on nats-server's
-    /// sync_interval: see docs/adr/0002-delete-or-purge.md.
-    #[arg(long, env = "PETREL_WORKER_PURGE_FROM", default_value_t = PURGE_FROM)]
-    pub purge_from: NonZeroU32,
 
     /// Seconds a stopping worker may take to finish what it has in hand.
     #[arg(long, env = "PETREL_WORKER_DRAIN_SECS", default_value_t = DRAIN_SECS,
@@ -54,8 +44,6 @@ const BATCH: NonZeroU16 = NonZeroU16::new(256).unwrap();
 const IN_HAND: NonZeroU16 = NonZeroU16::new(4_096).unwrap();
 /// More in flight did not delete faster.
 const DELETES: NonZeroU16 = NonZeroU16::new(256).unwrap();
-/// The break-even that docs/adr/0002-delete-or-purge.md measures.
-const PURGE_FROM: NonZeroU32 = NonZeroU32::new(32).unwrap();
 /// Longer than a batch takes unless NATS is in trouble.
 const DRAIN_SECS: u64 = 10;
 
@@ -77,7 +65,7 @@ mod tests {
         let config = Config::try_parse_from(["workers"]).unwrap();
         assert_eq!(config.batch, BATCH);
         assert_eq!(config.drain(), Duration::from_secs(DRAIN_SECS));
-        for flag in ["--batch", "--in-hand", "--deletes", "--purge-from"] {
+        for flag in ["--batch", "--in-hand", "--deletes"] {
             assert!(Config::try_parse_from(["workers", flag, "0"]).is_err(), "{flag} 0 passed");
         }
     }

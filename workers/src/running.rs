@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::{
     Config,
-    receipts::{self, Receipts},
+    receipts::Receipts,
     runner::{self, Ending, Runner, Source},
     volatile,
 };
@@ -114,12 +114,8 @@ fn receipts_worker(
     };
     let bounds =
         runner::Bounds { batch: config.batch.get().into(), in_hand: config.in_hand.get().into() };
-    let removal = receipts::Bounds {
-        in_flight: config.deletes.get().into(),
-        purge_from: config.purge_from.get() as usize,
-    };
     let (bucket, inboxes) = (ReceiptsKv::new(bus.clone()), Inboxes::new(bus.clone()));
-    let handler = Receipts::new(bucket, inboxes, bus.shards, removal);
+    let handler = Receipts::new(bucket, inboxes, bus.shards, config.deletes.get().into());
     Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
 }
 

@@ -18,8 +18,6 @@ use tracing::warn;
 
 use crate::runner::{Handler, Turn, Undecodable, Verdict};
 
-pub(crate) use removal::Bounds;
-
 use fold::{Fold, fold};
 use ledger::Ledger;
 use removal::Removal;
@@ -34,10 +32,11 @@ pub(crate) struct Receipts<B, I> {
 }
 
 impl<B: Bucket, I: Inboxes> Receipts<B, I> {
-    pub(crate) fn new(bucket: B, inboxes: I, shards: Shards, bounds: Bounds) -> Self {
+    /// `in_flight` bounds the deletes and purges that are under way at once.
+    pub(crate) fn new(bucket: B, inboxes: I, shards: Shards, in_flight: usize) -> Self {
         Self {
             ledger: Mutex::new(Ledger::new(bucket)),
-            removal: Removal::new(inboxes, shards, bounds),
+            removal: Removal::new(inboxes, shards, in_flight),
         }
     }
 }

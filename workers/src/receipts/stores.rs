@@ -72,12 +72,18 @@ pub(crate) trait Inboxes: Send + Sync + 'static {
         seq: u64,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// Deletes all messages up to this one, inclusive.
+    /// Deletes all messages up to this one, inclusive; says how many.
     fn purge(
         &self,
         inbox: InboxKey,
         up_to: u64,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<u64, Unavailable>> + Send;
+
+    /// The first message there is, as some replica knows it.
+    fn oldest(
+        &self,
+        inbox: InboxKey,
+    ) -> impl Future<Output = Result<Option<u64>, Unavailable>> + Send;
 }
 
 impl Bucket for ReceiptsKv {
@@ -102,9 +108,13 @@ impl Inboxes for NatsInboxes {
         Ok(NatsInboxes::delete(self, inbox.user, seq).await?)
     }
 
-    async fn purge(&self, inbox: InboxKey, up_to: u64) -> Result<(), Unavailable> {
-        NatsInboxes::purge(self, inbox.user, inbox.device, Some(up_to)).await?;
-        Ok(())
+    async fn purge(&self, inbox: InboxKey, up_to: u64) -> Result<u64, Unavailable> {
+        Ok(NatsInboxes::purge(self, inbox.user, inbox.device, Some(up_to)).await?)
+    }
+
+    async fn oldest(&self, inbox: InboxKey) -> Result<Option<u64>, Unavailable> {
+        let page = self.read(inbox.user, inbox.device, 0, 1, 1).await?;
+        Ok(page.messages.first().map(|message| message.seq))
     }
 }
 

@@ -16,7 +16,7 @@ use self::{
     scenario::scenarios,
     world::{Fate, World},
 };
-use super::{Bounds, Receipts};
+use super::Receipts;
 use crate::runner::{Handler as _, Turn, Verdict};
 
 const WORKERS: usize = 2;
@@ -39,8 +39,7 @@ struct Round {
 type Worker = Receipts<World, World>;
 
 fn worker(world: &World) -> Worker {
-    let bounds = Bounds { in_flight: 4, purge_from: 3 };
-    Receipts::new(world.clone(), world.clone(), Shards::DEFAULT, bounds)
+    Receipts::new(world.clone(), world.clone(), Shards::DEFAULT, 4)
 }
 
 /// Handles a batch unless it is cut off; gives back what is to come again.

@@ -44,6 +44,7 @@ pub(super) struct World(Arc<Mutex<State>>);
 struct State {
     values: HashMap<String, Revised>,
     revision: u64,
+    purges: u64,
     inboxes: HashMap<InboxKey, BTreeMap<u64, Entry>>,
     /// Of the requests to come, the last one first.
     fates: Vec<Fate>,
@@ -70,6 +71,10 @@ impl World {
 
     pub(super) fn writes(&self) -> u64 {
         self.state().revision
+    }
+
+    pub(super) fn purges(&self) -> u64 {
+        self.state().purges
     }
 
     pub(super) fn left(&self, inbox: &InboxKey) -> Vec<u64> {
@@ -170,12 +175,19 @@ impl Inboxes for World {
         self.request(|state| state.remove(inbox, seq)).await
     }
 
-    async fn purge(&self, inbox: InboxKey, up_to: u64) -> Result<(), Unavailable> {
+    async fn purge(&self, inbox: InboxKey, up_to: u64) -> Result<u64, Unavailable> {
         self.request(|state| {
             let there = state.inboxes.entry(inbox).or_default();
             let purged: Vec<u64> = there.range(..=up_to).map(|(seq, _)| *seq).collect();
-            purged.into_iter().for_each(|seq| state.remove(inbox, seq));
+            purged.iter().for_each(|seq| state.remove(inbox, *seq));
+            state.purges += 1;
+            purged.len() as u64
         })
         .await
+    }
+
+    async fn oldest(&self, inbox: InboxKey) -> Result<Option<u64>, Unavailable> {
+        let oldest = |state: &mut State| state.inboxes.get(&inbox)?.keys().next().copied();
+        self.request(oldest).await
     }
 }
