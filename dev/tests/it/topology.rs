@@ -198,7 +198,7 @@ async fn the_shard_of_a_user_is_the_servers_partition() {
             }),
             ..stream::Config::default()
         };
-        let mut stream = bus.jetstream.create_stream(stream).await.unwrap();
+        let stream = bus.jetstream.create_stream(stream).await.unwrap();
         let users: Vec<_> = (0..200).map(|_| UserId::mint()).collect();
         for user in &users {
             let subject = format!("users_{count}.{user}");
