@@ -9,6 +9,7 @@ pub mod bus;
 pub mod direct;
 pub mod inbox;
 mod leader;
+pub mod leases;
 pub mod mux;
 pub mod options;
 pub mod place;
@@ -20,6 +21,7 @@ pub mod topology;
 
 pub use bus::Bus;
 pub use inbox::Inboxes;
+pub use leases::Leases;
 pub use options::NatsOptions;
 pub use receipts::ReceiptsKv;
 pub use topology::Topology;

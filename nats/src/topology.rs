@@ -30,6 +30,9 @@ const RECEIPTS_WAITING: i64 = 512;
 /// Events nobody could decode are kept for a person to look at, no longer.
 const DEAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEAD_BYTES: i64 = 256 * 1024 * 1024;
+/// How long it is kept on record that a gateway's lease ended, for those who
+/// have to do something about it.
+pub(crate) const LEASE_MARKER_AGE: Duration = Duration::from_secs(10 * 60);
 
 const UNLIMITED: i64 = -1;
 
@@ -75,6 +78,7 @@ impl Topology {
         streams.push(self.receipts());
         streams.push(self.bucket(subject::RECEIPTS_BUCKET, Some(subject::RECEIPTS_REPUBLISHED)));
         streams.push(self.bucket(subject::DIRECTORY_BUCKET, None));
+        streams.push(self.gateways());
         streams.push(self.dead());
         streams
     }
@@ -127,6 +131,17 @@ impl Topology {
             discard: DiscardPolicy::New,
             max_bytes: RECEIPTS_BYTES,
             ..self.stream(subject::RECEIPTS_STREAM.to_owned())
+        }
+    }
+
+    /// Leases end by themselves, and the server then says so. On disk, although
+    /// they live for seconds: a server that restarts must not take gateways for
+    /// dead that are not.
+    fn gateways(&self) -> stream::Config {
+        stream::Config {
+            allow_message_ttl: true,
+            subject_delete_marker_ttl: Some(LEASE_MARKER_AGE),
+            ..self.bucket(subject::GATEWAYS_BUCKET, None)
         }
     }
 

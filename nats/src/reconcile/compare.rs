@@ -40,7 +40,7 @@ enum Update {
     Never,
 }
 
-pub(super) const STREAM_FIELDS: [Field; 22] = [
+pub(super) const STREAM_FIELDS: [Field; 24] = [
     field("subjects", Form::Plain, Update::Yes),
     field("metadata", Form::Entry(SHARDS), Update::Never),
     field("storage", Form::Plain, Update::Never),
@@ -60,6 +60,8 @@ pub(super) const STREAM_FIELDS: [Field; 22] = [
     field("subject_transform", Form::Plain, Update::Yes),
     field("allow_rollup_hdrs", Form::Plain, Update::Yes),
     field("no_ack", Form::Plain, Update::Yes),
+    field("allow_msg_ttl", Form::Plain, Update::OnlyOn),
+    field("subject_delete_marker_ttl", Form::Time, Update::Yes),
     field("deny_delete", Form::Plain, Update::OnlyOn),
     field("deny_purge", Form::Plain, Update::OnlyOn),
     field("sealed", Form::Plain, Update::OnlyOn),
