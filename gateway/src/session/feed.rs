@@ -17,6 +17,11 @@ use schemas::limits::{MESSAGES_BYTES, WINDOW};
 
 /// Most live messages that wait for a read; beyond it they are read instead.
 const PARKED: usize = WINDOW;
+/// Most bytes that an item takes in a frame besides what is stored: its `seq`
+/// and a comma.
+const SEQ_BYTES: usize = r#"{"seq":18446744073709551615,"#.len();
+/// What a frame takes besides its items.
+const FRAME_BYTES: usize = r#"{"type":"messages","items":[]}"#.len();
 /// Reads from a replica that did not show what a live message told of, before
 /// the leader is asked.
 const REPLICA_READS: u8 = 3;
@@ -184,11 +189,11 @@ impl Feed {
     }
 
     /// How many of the next messages fit one frame of at most `items` messages
-    /// and 256 KiB, and how many bytes they have.
+    /// and 256 KiB, and how many bytes it has then at most.
     pub(crate) fn next_batch(&self, items: usize) -> (usize, usize) {
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes) = (0, FRAME_BYTES);
         for entry in self.ready.iter().take(items) {
-            let longer = bytes + entry.stored.len();
+            let longer = bytes + SEQ_BYTES + entry.stored.len();
             if count > 0 && longer > MESSAGES_BYTES {
                 break;
             }

@@ -2,6 +2,7 @@
 //! The merge against a seeded model of a replicated stream.
 
 use proptest::prelude::*;
+use schemas::stored::MessagesFrame;
 
 use super::*;
 
@@ -301,6 +302,21 @@ fn a_batch_is_cut_at_its_bytes() {
     feed.next_read(64).unwrap();
     let entries = (1..=40).map(|seq| Entry { seq, stored: vec![b' '; 16 * 1024].into() }).collect();
     feed.page(Page { entries, end: true }, 64);
-    assert_eq!(feed.next_batch(64), (16, 256 * 1024));
+    assert_eq!(feed.next_batch(64).0, 15, "what the frame itself takes counts, too");
     assert_eq!(feed.next_batch(3).0, 3);
+}
+
+#[test]
+fn a_batch_has_no_more_bytes_than_it_says() {
+    let mut feed = Feed::default();
+    feed.next_read(64).unwrap();
+    let seqs = (u64::MAX - 80)..u64::MAX;
+    let stored = Bytes::from(format!(r#"{{"id":"{}"}}"#, "x".repeat(4096 - 9)));
+    let entries = seqs.map(|seq| Entry { seq, stored: stored.clone() }).collect();
+    feed.page(Page { entries, end: true }, 64);
+    let (count, bytes) = feed.next_batch(64);
+    let mut frame = MessagesFrame::with_capacity(bytes);
+    (0..count).filter_map(|_| feed.pop()).for_each(|entry| frame.push(entry.seq, &entry.stored));
+    assert_eq!(frame.finish().len(), bytes - 1, "one comma less than there are items");
+    assert!(bytes <= MESSAGES_BYTES && count == 63, "{bytes} bytes of {count}");
 }

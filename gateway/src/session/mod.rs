@@ -302,7 +302,7 @@ impl Session {
             if count == 0 {
                 return None;
             }
-            let mut frame = MessagesFrame::with_capacity(bytes + count * 32);
+            let mut frame = MessagesFrame::with_capacity(bytes);
             for entry in (0..count).map_while(|_| self.feed.pop()) {
                 let head = Head::parse(&entry.stored).ok();
                 self.window.push(entry.seq, head);
