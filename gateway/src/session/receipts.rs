@@ -116,7 +116,7 @@ impl ReceiptFeed {
         let mut news: Vec<Change> =
             page.changes.into_iter().filter(|change| !told.contains(&change.rev())).collect();
         self.read_up_to = self.read_up_to.max(page.last);
-        self.told = self.told.split_off(&(self.read_up_to + 1));
+        self.told = self.told.split_off(&self.read_up_to.saturating_add(1));
         if !page.end {
             self.due = true;
             return news;
@@ -197,6 +197,14 @@ mod tests {
         let page = Page { changes: vec![change(3, 8), change(1, 10)], end: true, last: 10 };
         assert_eq!(revs(&feed.page(page)), [8], "10 was told");
         assert_eq!(feed.next_read(), None);
+    }
+
+    #[test]
+    fn a_client_that_claims_to_have_all_is_told_what_is_new() {
+        let mut feed = ReceiptFeed::new(u64::MAX);
+        assert_eq!(feed.next_read(), Some(u64::MAX));
+        assert!(feed.page(Page { changes: vec![], end: true, last: u64::MAX }).is_empty());
+        assert_eq!(feed.live(change(1, 7)), Some(change(1, 7)));
     }
 
     proptest! {
