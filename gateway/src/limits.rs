@@ -33,7 +33,9 @@ impl Limits {
         let Some(sends) = &self.sends else { return Ok(()) };
         sends.check_key(&user).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
-            let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            // Rounded up: who waits as long as they are told is not refused again.
+            let retry_after_ms = wait.as_nanos().div_ceil(1_000_000).max(1);
+            let retry_after_ms = u64::try_from(retry_after_ms).unwrap_or(u64::MAX);
             Refusal {
                 code: ErrorCode::RateLimited,
                 message: format!("too many messages, wait {retry_after_ms} ms"),
