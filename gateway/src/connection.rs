@@ -77,7 +77,11 @@ impl Connection {
             Some(Ok(Message::Text(text))) => Received::Text(text),
             Some(Ok(Message::Binary(_))) => Received::Binary,
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Received::Life,
-            Some(Ok(Message::Close(_))) | None => Received::Gone,
+            Some(Ok(Message::Close(_))) => {
+                self.answer_close().await;
+                Received::Gone
+            }
+            None => Received::Gone,
             Some(Err(Error::Capacity(_))) => Received::TooBig,
             Some(Err(Error::Protocol(_) | Error::Utf8(_) | Error::AttackAttempt)) => {
                 Received::Misuse
@@ -144,6 +148,13 @@ impl Connection {
         };
         // A client that is gone has no use for the code.
         let _ = timeout(LINGER, close).await;
+    }
+
+    /// Writes tungstenite's answer to the client's close (RFC 6455 §5.5.1):
+    /// without it, a browser reports the connection as broken.
+    async fn answer_close(&mut self) {
+        // A client that does not wait for it has no use for it.
+        let _ = timeout(LINGER, self.socket.flush()).await;
     }
 
     /// Pongs are tungstenite's to write: none may be cut in two by a frame.
@@ -234,6 +245,15 @@ mod tests {
             };
             tokio::join!(server, client);
         }
+    }
+
+    #[tokio::test]
+    async fn a_clients_close_is_answered_with_its_code() {
+        let (mut server, mut client) = pair().await;
+        let frame = CloseFrame { code: 1000.into(), reason: "bye".into() };
+        client.send(Message::Close(Some(frame.clone()))).await.unwrap();
+        assert_eq!(server.receive().await, Received::Gone);
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::Close(Some(frame)));
     }
 
     #[tokio::test]
