@@ -1,16 +1,17 @@
 //! The directory's contract.
 
 use async_trait::async_trait;
-use schemas::{DeviceId, Micros, UserId};
+use schemas::{DeviceId, GroupId, Micros, UserId, body::Role};
 
 use crate::{
     error::DirectoryError,
+    group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch},
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
 };
 
-/// Users, devices, usernames, token state, blocks and settings.
+/// Users, devices, usernames, token state, blocks, settings, and groups.
 ///
 /// Every call changes at most one document atomically. Calls are safe to
 /// repeat after [`DirectoryError::Unavailable`], which a write may answer
@@ -24,10 +25,11 @@ use crate::{
 /// user *contains* may still be old. So before a caller refuses for want of
 /// something inside (a device that is not there, a token family that does not
 /// match), and when it fills a cache again after an invalidation, it asks
-/// [`user_fresh`](Self::user_fresh).
+/// [`user_fresh`](Self::user_fresh). The same holds for [`group`](Self::group)
+/// and [`group_fresh`](Self::group_fresh).
 ///
 /// # What changes for caches
-/// Gateways cache users. The directory tells nobody: after each of
+/// Gateways cache users and groups. The directory tells nobody: after each of
 /// these the caller publishes on `nats::subject::changed` of that user:
 ///
 /// | call | changes |
@@ -39,6 +41,10 @@ use crate::{
 ///
 /// `create_user` makes an id that nobody can have cached, and `rotate_token`
 /// when `Issued` moves only numbers that no cache is asked for.
+///
+/// A group's cached copy is old after each outcome that
+/// [changed](GroupOutcome::changed) it, and `create_group` changes what
+/// `groups_of` answers for each of its members.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
     /// Registers a user together with the first device, whose first refresh
@@ -141,5 +147,112 @@ pub trait Directory: Send + Sync + 'static {
     async fn blocked(&self, user: UserId) -> Result<Vec<UserId>, DirectoryError> {
         let user = self.user_fresh(user).await?;
         Ok(user.map(|user| user.blocked).unwrap_or_default())
+    }
+
+    /// Makes a group with `creator` as its admin and the others as members,
+    /// each once. That they exist is the caller's to check. A repeat after
+    /// `Unavailable` makes another one.
+    ///
+    /// # Errors
+    /// [`Full`](crate::GroupRefusal::Full) for more than
+    /// [`schemas::limits::GROUP_MEMBERS`], the creator included.
+    async fn create_group(
+        &self,
+        creator: UserId,
+        name: String,
+        members: &[UserId],
+    ) -> Result<Group, GroupError>;
+
+    /// The group of that id.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn group(&self, id: GroupId) -> Result<Option<Group>, DirectoryError>;
+
+    /// As [`group`](Self::group), from the newest state; costs more.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn group_fresh(&self, id: GroupId) -> Result<Option<Group>, DirectoryError>;
+
+    /// All groups that have this member, from the newest state, the oldest group first.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn groups_of(&self, user: UserId) -> Result<Vec<Group>, DirectoryError>;
+
+    /// Makes a change if the group lets `actor` ([`Group::apply`]), and answers
+    /// what it led to. Of those who race for the same change, one is told that
+    /// it changed something; only where an answer was lost on its way from the
+    /// store, more than one may be.
+    ///
+    /// # Errors
+    /// [`Refused`](GroupError::Refused) with the group's reason, and
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown group, or one that
+    /// the last member has left.
+    async fn change_group(
+        &self,
+        id: GroupId,
+        actor: UserId,
+        change: &GroupChange,
+    ) -> Result<GroupOutcome, GroupError>;
+
+    /// Gives the group another name or picture.
+    ///
+    /// # Errors
+    /// As [`change_group`](Self::change_group); refused to those who are not members.
+    async fn update_group(
+        &self,
+        id: GroupId,
+        actor: UserId,
+        patch: GroupPatch,
+    ) -> Result<GroupOutcome, GroupError> {
+        self.change_group(id, actor, &GroupChange::Edit(patch)).await
+    }
+
+    /// Adds a member. That `user` exists is the caller's to check.
+    ///
+    /// # Errors
+    /// As [`change_group`](Self::change_group); refused to those who are not
+    /// admins, and when the group is [`Full`](crate::GroupRefusal::Full),
+    /// however many race for the last place.
+    async fn add_member(
+        &self,
+        id: GroupId,
+        actor: UserId,
+        user: UserId,
+    ) -> Result<GroupOutcome, GroupError> {
+        self.change_group(id, actor, &GroupChange::Add { user }).await
+    }
+
+    /// Removes a member, who may be `actor`. The oldest member takes the place
+    /// of a last admin who leaves; a group without members is deleted.
+    ///
+    /// # Errors
+    /// As [`change_group`](Self::change_group); refused to those who are
+    /// neither an admin nor `user`.
+    async fn remove_member(
+        &self,
+        id: GroupId,
+        actor: UserId,
+        user: UserId,
+    ) -> Result<GroupOutcome, GroupError> {
+        self.change_group(id, actor, &GroupChange::Remove { user }).await
+    }
+
+    /// Gives a member a role.
+    ///
+    /// # Errors
+    /// As [`change_group`](Self::change_group); refused to those who are not
+    /// admins, for who is not a member, and when it would leave the group
+    /// without an admin.
+    async fn set_role(
+        &self,
+        id: GroupId,
+        actor: UserId,
+        user: UserId,
+        role: Role,
+    ) -> Result<GroupOutcome, GroupError> {
+        self.change_group(id, actor, &GroupChange::SetRole { user, role }).await
     }
 }

@@ -5,34 +5,45 @@
 //! |---|---|
 //! | `user.<id>` | the user with devices, token state, blocks and settings |
 //! | `username.<base64url of the folded name>` | which user has the name |
+//! | `group.<id>` | the group with its members |
+//! | `member.<user>.<group>` | nothing: a mark that the user may be in the group |
 
 mod bucket;
-mod patience;
 
 use std::collections::HashSet;
 
 use async_nats::jetstream;
-use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use schemas::{DeviceId, Micros, UserId};
+use schemas::{GroupId, UserId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use self::bucket::{Bucket, Decision};
+use self::bucket::{Bucket, Settled};
 use crate::{
-    directory::Directory,
-    document::{DeviceDocument, UserDocument},
+    document::{GroupDocument, UserDocument},
+    documents::{Age, Decided, Decision, Documents, NAME_TAKEN},
     error::DirectoryError,
-    token::{RefreshClaim, Rotation},
-    user::{Device, NewDevice, NewUser, User, UserPatch},
+    group::{GroupError, GroupOutcome},
     username::Username,
 };
 
-/// How many users of one bulk query are read at once.
+/// How many documents one call reads at once.
 const BULK_READS: usize = 32;
 
 /// The directory in the bucket [`nats::subject::DIRECTORY_BUCKET`]. Cheap to clone.
+///
+/// # Who finds a group
+/// A group and its members are one document; the marks lead from a member to
+/// the group. A mark is written before the document that has the member, and
+/// removed after the document that has not. So each member has a mark,
+/// whenever a process dies; and a mark without a member, which a death between
+/// the two leaves, costs readers a look into a group that does not have them.
+///
+/// Adding and removing the same member may race. The mark that goes with a
+/// removal is only removed if it was written before the removal was stored; and
+/// who adds a member after that has read the group after that, and has written
+/// the mark after reading.
 #[derive(Clone)]
 pub struct KvDirectory {
     bucket: Bucket,
@@ -56,7 +67,7 @@ impl KvDirectory {
     /// Claims the name for this user; answers whether it is the user's now.
     async fn claim(&self, username: &Username, user: UserId) -> Result<bool, DirectoryError> {
         self.bucket
-            .change(&username_key(username), |claim| {
+            .change(&username_key(username), |claim, _| {
                 Ok(match claim {
                     None => Decision::Store(Claim { user }, true),
                     Some(Claim { user: owner }) => Decision::Keep(owner == user),
@@ -64,157 +75,142 @@ impl KvDirectory {
             })
             .await
     }
-
-    /// Changes a user that has to be there.
-    async fn change_user<T>(
-        &self,
-        id: UserId,
-        mut decide: impl FnMut(UserDocument) -> Result<Decision<UserDocument, T>, DirectoryError>,
-    ) -> Result<T, DirectoryError> {
-        self.bucket
-            .change(&user_key(id), |user| decide(user.ok_or(DirectoryError::NotFound("user"))?))
-            .await
-    }
 }
 
-#[async_trait]
-impl Directory for KvDirectory {
-    /// Two documents, the user first and then the claim of the name, which is
-    /// the one that decides. A process that dies between them leaves a user
-    /// whom no name leads to and whose id nobody was told: the name is still
-    /// free, and nothing needs repair. Both lie in one stream, which loses its
-    /// end if anything, so no claim outlives its user; and a user whose claim
-    /// got no answer is kept, since the claim may have been stored.
-    async fn create_user(&self, new: NewUser) -> Result<User, DirectoryError> {
-        const TAKEN: DirectoryError = DirectoryError::Conflict("username");
-        let username = new.username.clone();
-        // Spares the common refusal the write and the deletion of a user.
-        if self.bucket.read::<Claim>(&username_key(&username)).await?.is_some() {
-            return Err(TAKEN);
+impl Documents for KvDirectory {
+    async fn read_user(
+        &self,
+        id: UserId,
+        age: Age,
+    ) -> Result<Option<UserDocument>, DirectoryError> {
+        match age {
+            Age::Any => self.bucket.read(&user_key(id)).await,
+            Age::Newest => self.bucket.read_newest(&user_key(id)).await,
         }
-        let id = UserId::mint();
-        let document = UserDocument::new(id, new);
-        self.bucket
-            .change(&user_key(id), |stored: Option<UserDocument>| {
-                Ok(match stored {
-                    None => Decision::Store(document.clone(), ()),
-                    // An earlier try whose answer was lost.
-                    Some(_) => Decision::Keep(()),
-                })
-            })
-            .await?;
-        if self.claim(&username, id).await? {
-            return Ok(document.to_user());
-        }
-        if let Err(error) = self.bucket.delete(&user_key(id)).await {
-            warn!(user = %id, %error, "a user who lost the race for a name stays behind");
-        }
-        Err(TAKEN)
     }
 
-    async fn user(&self, id: UserId) -> Result<Option<User>, DirectoryError> {
-        let document = self.bucket.read(&user_key(id)).await?;
-        Ok(document.as_ref().map(UserDocument::to_user))
-    }
-
-    async fn user_fresh(&self, id: UserId) -> Result<Option<User>, DirectoryError> {
-        let document = self.bucket.read_newest(&user_key(id)).await?;
-        Ok(document.as_ref().map(UserDocument::to_user))
-    }
-
-    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, DirectoryError> {
+    async fn read_users(&self, ids: &[UserId]) -> Result<Vec<UserDocument>, DirectoryError> {
         let mut seen = HashSet::with_capacity(ids.len());
         let ids: Vec<UserId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
         stream::iter(ids)
-            .map(|id| self.user(id))
+            .map(|id| self.read_user(id, Age::Any))
             .buffered(BULK_READS)
             .try_filter_map(|user| async { Ok(user) })
             .try_collect()
             .await
     }
 
-    async fn user_by_username(&self, username: &Username) -> Result<Option<User>, DirectoryError> {
+    async fn read_user_named(
+        &self,
+        username: &Username,
+    ) -> Result<Option<UserDocument>, DirectoryError> {
         match self.bucket.read(&username_key(username)).await? {
-            Some(Claim { user }) => self.user(user).await,
+            Some(Claim { user }) => self.read_user(user, Age::Any).await,
             None => Ok(None),
         }
     }
 
-    async fn update_user(&self, id: UserId, patch: &UserPatch) -> Result<User, DirectoryError> {
-        self.change_user(id, |mut user| {
-            user.patch(patch);
-            let answer = user.to_user();
-            Ok(Decision::Store(user, answer))
-        })
-        .await
-    }
-
-    async fn link_device(&self, user: UserId, device: NewDevice) -> Result<Device, DirectoryError> {
-        let device = DeviceDocument::new(device);
-        self.change_user(user, |mut user| {
-            Ok(if user.link(&device)? {
-                Decision::Store(user, device.to_device())
-            } else {
-                Decision::Keep(device.to_device())
-            })
-        })
-        .await
-    }
-
-    async fn unlink_device(&self, user: UserId, device: DeviceId) -> Result<bool, DirectoryError> {
-        // Kept from try to try: one whose answer was lost may have unlinked it.
-        let mut was_linked = false;
-        self.change_user(user, |mut user| {
-            Ok(if user.unlink(device) {
-                was_linked = true;
-                Decision::Store(user, true)
-            } else {
-                Decision::Keep(was_linked)
-            })
-        })
-        .await
-    }
-
-    async fn renew_family(&self, user: UserId, device: DeviceId) -> Result<Device, DirectoryError> {
-        self.change_user(user, |mut user| {
-            let device = user.renew_family(device)?;
-            Ok(Decision::Store(user, device))
-        })
-        .await
-    }
-
-    async fn rotate_token(
+    /// Two documents, the user first and then the claim of the name, which is
+    /// the one that decides. A process that dies between them leaves a user
+    /// whom no name leads to and whose id nobody was told: the name is still
+    /// free, and nothing needs repair. Both lie in one stream, which loses its
+    /// end if anything, so no claim outlives its user; and a user whose claim
+    /// got no answer is kept, since the claim may have been stored.
+    async fn insert_user(
         &self,
-        user: UserId,
-        device: DeviceId,
-        presented: RefreshClaim,
-        now: Micros,
-    ) -> Result<Rotation, DirectoryError> {
+        user: UserDocument,
+        username: &Username,
+    ) -> Result<(), DirectoryError> {
+        // Spares the common refusal the write and the deletion of a user.
+        if self.bucket.read::<Claim>(&username_key(username)).await?.is_some() {
+            return Err(NAME_TAKEN);
+        }
+        let id = user.id();
         self.bucket
-            .change(&user_key(user), |user: Option<UserDocument>| {
-                let Some(mut user) = user else { return Ok(Decision::Keep(Rotation::Refused)) };
-                Ok(match user.rotate(device, presented, now) {
-                    Rotation::Refused => Decision::Keep(Rotation::Refused),
-                    rotation => Decision::Store(user, rotation),
+            .change(&user_key(id), |stored: Option<UserDocument>, _| {
+                Ok(match stored {
+                    None => Decision::Store(user.clone(), ()),
+                    // An earlier try whose answer was lost.
+                    Some(_) => Decision::Keep(()),
                 })
+            })
+            .await?;
+        if self.claim(username, id).await? {
+            return Ok(());
+        }
+        if let Err(error) = self.bucket.delete(&user_key(id)).await {
+            warn!(user = %id, %error, "a user who lost the race for a name stays behind");
+        }
+        Err(NAME_TAKEN)
+    }
+
+    async fn edit_user<T: Send>(
+        &self,
+        id: UserId,
+        mut decide: impl FnMut(UserDocument, Option<&T>) -> Decided<UserDocument, T> + Send,
+    ) -> Result<T, DirectoryError> {
+        self.bucket
+            .change(&user_key(id), |user: Option<UserDocument>, earlier| {
+                decide(user.ok_or(DirectoryError::NotFound("user"))?, earlier)
             })
             .await
     }
 
-    async fn block(&self, user: UserId, other: UserId) -> Result<(), DirectoryError> {
-        self.change_user(user, |mut user| {
-            let changed = user.block(other)?;
-            Ok(if changed { Decision::Store(user, ()) } else { Decision::Keep(()) })
-        })
-        .await
+    async fn read_group(
+        &self,
+        id: GroupId,
+        age: Age,
+    ) -> Result<Option<GroupDocument>, DirectoryError> {
+        match age {
+            Age::Any => self.bucket.read(&group_key(id)).await,
+            Age::Newest => self.bucket.read_newest(&group_key(id)).await,
+        }
     }
 
-    async fn unblock(&self, user: UserId, other: UserId) -> Result<(), DirectoryError> {
-        self.change_user(user, |mut user| {
-            let changed = user.unblock(other);
-            Ok(if changed { Decision::Store(user, ()) } else { Decision::Keep(()) })
-        })
-        .await
+    async fn read_groups_of(&self, user: UserId) -> Result<Vec<GroupDocument>, DirectoryError> {
+        let marks = self.bucket.keys(&format!("member.{user}.*")).await?;
+        let group = |mark: String| mark.rsplit('.').next().and_then(|id| id.parse().ok());
+        stream::iter(marks.into_iter().filter_map(group))
+            .map(|id| self.read_group(id, Age::Newest))
+            .buffer_unordered(BULK_READS)
+            .try_filter_map(|group| async move { Ok(group.filter(|group| group.has_member(user))) })
+            .try_collect()
+            .await
+    }
+
+    async fn insert_group(&self, group: GroupDocument) -> Result<(), DirectoryError> {
+        let id = group.id();
+        let members = group.to_group().members;
+        let marks = |(): &()| members.iter().map(|member| mark_key(member.user, id)).collect();
+        let decide = |stored: Option<GroupDocument>, _: Option<&()>| {
+            Ok(match stored {
+                None => Decision::Store(group.clone(), ()),
+                // An earlier try whose answer was lost.
+                Some(_) => Decision::Keep(()),
+            })
+        };
+        self.bucket.change_marked(&group_key(id), marks, decide).await.map(drop)
+    }
+
+    async fn edit_group(
+        &self,
+        id: GroupId,
+        decide: impl FnMut(
+            Option<GroupDocument>,
+            Option<&GroupOutcome>,
+        ) -> Decided<GroupDocument, GroupOutcome, GroupError>
+        + Send,
+    ) -> Result<GroupOutcome, GroupError> {
+        let marks =
+            |outcome: &GroupOutcome| outcome.joined().map(|user| mark_key(user, id)).collect();
+        let settled = self.bucket.change_marked(&group_key(id), marks, decide).await?;
+        let Settled { answer: outcome, revision } = settled;
+        for user in outcome.departed() {
+            if let Err(error) = self.bucket.unmark(&mark_key(user, id), revision).await {
+                warn!(%user, group = %id, %error, "the mark of a member who is gone stays behind");
+            }
+        }
+        Ok(outcome)
     }
 }
 
@@ -225,4 +221,12 @@ fn user_key(id: UserId) -> String {
 /// A folded name has characters that keys cannot have.
 fn username_key(username: &Username) -> String {
     format!("username.{}", URL_SAFE_NO_PAD.encode(username.folded()))
+}
+
+fn group_key(id: GroupId) -> String {
+    format!("group.{id}")
+}
+
+fn mark_key(user: UserId, group: GroupId) -> String {
+    format!("member.{user}.{group}")
 }

@@ -1,4 +1,5 @@
-//! Petrel's directory: users, their devices and tokens, usernames, blocks and settings.
+//! Petrel's directory: users, their devices and tokens, usernames, blocks and
+//! settings, and groups.
 //!
 //! Everything goes through one trait, [`Directory`], whose operations are each
 //! atomic on a single document, so that any store with compare-and-set can
@@ -8,14 +9,18 @@
 pub mod contract;
 mod directory;
 mod document;
+mod documents;
 mod error;
+mod group;
 mod kv;
+mod patience;
 mod token;
 mod user;
 mod username;
 
 pub use directory::Directory;
 pub use error::DirectoryError;
+pub use group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch, GroupRefusal, Member};
 pub use kv::KvDirectory;
 pub use token::{Family, ParseFamilyError, RefreshClaim, Rotation, TokenState};
 pub use user::{Device, NewDevice, NewUser, PasswordHash, User, UserPatch};

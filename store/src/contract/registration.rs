@@ -1,19 +1,11 @@
 //! Registering, and whose a name is.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::sync::Arc;
 
 use schemas::http::Settings;
 
-use super::{Tested, fresh_name, race, registration};
+use super::{MOST_STEPS, Tested, fresh_name, interrupted, race, registration};
 use crate::{DirectoryError, Username};
-
-/// More steps than any registration takes.
-const MOST_STEPS: usize = 10_000;
 
 /// What was registered is there, by id and by name, in every spelling.
 pub async fn a_registered_user_is_found(directory: Tested) {
@@ -96,17 +88,4 @@ pub async fn an_interrupted_registration_blocks_nobody(directory: Tested) {
         }
     }
     panic!("a registration takes more than {MOST_STEPS} steps");
-}
-
-/// Runs a future until it has waited that many times, and drops it then.
-async fn interrupted<F: Future>(future: F, mut steps: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if steps == 0 {
-            return Poll::Ready(None);
-        }
-        steps -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }

@@ -11,16 +11,22 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nats::subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::patience::{Patience, Trouble};
-use crate::error::DirectoryError;
+use crate::{
+    documents::{Decided, Decision},
+    error::{DirectoryError, Source},
+    patience::{Patience, Trouble},
+};
 
 /// The header by which a KV bucket tells a marker from a value.
 const OPERATION: &str = "KV-Operation";
 /// Its value on the marker of a deleted key.
 const DELETED: &str = "DEL";
+/// How many marks of one change are written at once.
+const MARKS_AT_ONCE: usize = 32;
 
 /// The bucket the topology made.
 #[derive(Clone)]
@@ -29,12 +35,12 @@ pub(super) struct Bucket {
     stream: Stream<()>,
 }
 
-/// What becomes of a document, and what its changer wants answered.
-pub(super) enum Decision<D, T> {
-    /// It stays as it is.
-    Keep(T),
-    /// This is to be stored.
-    Store(D, T),
+/// What came of a change.
+pub(super) struct Settled<T> {
+    /// What its decision answered.
+    pub(super) answer: T,
+    /// The revision of the document of which that is true.
+    pub(super) revision: u64,
 }
 
 /// A key's newest state.
@@ -80,31 +86,87 @@ impl Bucket {
         self.read_leader(key, &mut Patience::new()).await
     }
 
-    /// Lets `decide` say what becomes of the newest state, and stores that. If
-    /// others were faster, or no answer comes, it is asked again with what is
-    /// there then, which may be what it decided before.
-    pub(super) async fn change<D, T>(
-        &self,
-        key: &str,
-        mut decide: impl FnMut(Option<D>) -> Result<Decision<D, T>, DirectoryError>,
-    ) -> Result<T, DirectoryError>
-    where
-        D: Serialize + DeserializeOwned,
-    {
+    /// The keys that have a value and match `pattern`, as the leader knows them.
+    pub(super) async fn keys(&self, pattern: &str) -> Result<Vec<String>, DirectoryError> {
+        let prefix = bucket_subject(DIRECTORY_BUCKET, "");
+        let subjects = bucket_subject(DIRECTORY_BUCKET, pattern);
         let mut patience = Patience::new();
         loop {
-            let entry = self.newest(key, &mut patience).await?;
-            let document = entry.value.map(|value| decode(key, &value)).transpose()?;
-            let (document, answer) = match decide(document)? {
-                Decision::Keep(answer) => return Ok(answer),
-                Decision::Store(document, answer) => (document, answer),
+            let request = async {
+                let subjects = self.stream.info_with_subjects(&subjects).await?;
+                subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<String>>().await
             };
-            let value = encode(key, &document)?;
-            match self.write(key, HeaderMap::new(), value, entry.revision, &patience).await {
-                Ok(()) => return Ok(answer),
-                Err(trouble) => patience.pause(trouble).await?,
+            match patience.wait(request).await {
+                Ok(subjects) => {
+                    let keys = subjects.iter().filter_map(|subject| subject.strip_prefix(&prefix));
+                    return Ok(keys.map(str::to_owned).collect());
+                }
+                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
             }
         }
+    }
+
+    /// Changes a document, as [`Documents`](crate::documents::Documents) tells.
+    pub(super) async fn change<D, T, E>(
+        &self,
+        key: &str,
+        decide: impl FnMut(Option<D>, Option<&T>) -> Decided<D, T, E>,
+    ) -> Result<T, E>
+    where
+        D: Serialize + DeserializeOwned,
+        E: From<DirectoryError>,
+    {
+        let settled = self.change_marked(key, |_| Vec::new(), decide).await?;
+        Ok(settled.answer)
+    }
+
+    /// As [`change`](Self::change), and before a try stores the document, it
+    /// writes the keys in `marks`, without values: always later than it read
+    /// the document, so that a mark that was written before some revision
+    /// belongs to no later one.
+    pub(super) async fn change_marked<D, T, E>(
+        &self,
+        key: &str,
+        marks: impl Fn(&T) -> Vec<String>,
+        mut decide: impl FnMut(Option<D>, Option<&T>) -> Decided<D, T, E>,
+    ) -> Result<Settled<T>, E>
+    where
+        D: Serialize + DeserializeOwned,
+        E: From<DirectoryError>,
+    {
+        let mut patience = Patience::new();
+        let mut in_doubt = None;
+        loop {
+            let Entry { value, revision } = self.newest(key, &mut patience).await?;
+            let document = value.map(|value| decode(key, &value)).transpose()?;
+            let (document, answer) = match decide(document, in_doubt.as_ref())? {
+                Decision::Keep(answer) => return Ok(Settled { answer, revision }),
+                Decision::Store(document, answer) => (Some(encode(key, &document)?), answer),
+                Decision::Delete(answer) => (None, answer),
+            };
+            if let Err(source) = self.mark(marks(&answer), &patience).await {
+                patience.pause(Trouble::Unanswered(source)).await?;
+                continue;
+            }
+            match self.write(key, document, revision, &patience).await {
+                Ok(revision) => return Ok(Settled { answer, revision }),
+                Err(trouble) => {
+                    if matches!(trouble, Trouble::Unanswered(_)) {
+                        in_doubt = Some(answer);
+                    }
+                    patience.pause(trouble).await?;
+                }
+            }
+        }
+    }
+
+    /// Removes a mark that was written before that revision of its document,
+    /// and leaves one that was written after it. Revisions count all keys of
+    /// the bucket together, and the server compares and removes at once.
+    pub(super) async fn unmark(&self, key: &str, before: u64) -> Result<(), Source> {
+        let subject = bucket_subject(DIRECTORY_BUCKET, key);
+        let purge = self.stream.purge().filter(subject).sequence(before);
+        Patience::new().wait(purge.into_future()).await.map(drop)
     }
 
     /// Deletes a document, whatever it says; a marker of a few bytes stays.
@@ -115,10 +177,8 @@ impl Bucket {
             if entry.value.is_none() {
                 return Ok(());
             }
-            let mut headers = HeaderMap::new();
-            headers.insert(OPERATION, DELETED);
-            match self.write(key, headers, Bytes::new(), entry.revision, &patience).await {
-                Ok(()) => return Ok(()),
+            match self.write(key, None, entry.revision, &patience).await {
+                Ok(_) => return Ok(()),
                 Err(trouble) => patience.pause(trouble).await?,
             }
         }
@@ -153,23 +213,38 @@ impl Bucket {
         }
     }
 
+    async fn mark(&self, keys: Vec<String>, patience: &Patience) -> Result<(), Source> {
+        let marks = stream::iter(keys).map(|key| async move {
+            let subject = bucket_subject(DIRECTORY_BUCKET, &key);
+            self.jetstream.publish(subject, Bytes::new()).await?.await
+        });
+        patience
+            .wait(marks.buffer_unordered(MARKS_AT_ONCE).try_for_each(|_| async { Ok(()) }))
+            .await
+    }
+
+    /// Stores a value or the marker of a deleted key; answers its revision.
     async fn write(
         &self,
         key: &str,
-        mut headers: HeaderMap,
-        value: Bytes,
+        value: Option<Bytes>,
         revision: u64,
         patience: &Patience,
-    ) -> Result<(), Trouble> {
+    ) -> Result<u64, Trouble> {
         let subject = bucket_subject(DIRECTORY_BUCKET, key);
+        let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(revision));
+        if value.is_none() {
+            headers.insert(OPERATION, DELETED);
+        }
+        let value = value.unwrap_or_default();
         let request = async {
             let stored = match self.jetstream.publish_with_headers(subject, headers, value).await {
                 Ok(ack) => ack.await,
                 Err(error) => Err(error),
             };
             match stored {
-                Ok(_) => Ok(Ok(())),
+                Ok(ack) => Ok(Ok(ack.sequence)),
                 Err(error) if is_contended(&error) => Ok(Err(Trouble::Contended)),
                 Err(error) => Err(error),
             }

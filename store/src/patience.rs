@@ -22,14 +22,14 @@ const CONTENDED_PAUSE: Duration = Duration::from_millis(64);
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(512);
 
 /// What one read or change has left, for all its requests together.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     until: Instant,
     tries: u32,
 }
 
 /// Why a request has to be tried again.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// Somebody else changed the document first.
     #[error("others changed the document first")]
     Contended,
@@ -43,12 +43,12 @@ pub(super) enum Trouble {
 struct TooLate;
 
 impl Patience {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { until: Instant::now() + CALL, tries: 0 }
     }
 
     /// Waits for one request's answer.
-    pub(super) async fn wait<T, E>(
+    pub(crate) async fn wait<T, E>(
         &self,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Source>
@@ -64,7 +64,7 @@ impl Patience {
 
     /// Pauses before the next try, for a random time so that those who collided
     /// do not collide again. Fails with the trouble when patience is at its end.
-    pub(super) async fn pause(&mut self, trouble: Trouble) -> Result<(), DirectoryError> {
+    pub(crate) async fn pause(&mut self, trouble: Trouble) -> Result<(), DirectoryError> {
         let longest = match trouble {
             Trouble::Contended => CONTENDED_PAUSE,
             Trouble::Unanswered(_) => UNANSWERED_PAUSE,
