@@ -138,9 +138,14 @@ pub(crate) struct Fold {
     pub(crate) receipts: HashMap<ReceiptKey, Claim>,
     /// Read-sync values to raise, after the watermarks that bound them.
     pub(crate) reads: HashMap<ReadKey, ReadClaim>,
-    /// Inbox positions to delete, rising and each once, after both.
-    pub(crate) acked: HashMap<InboxKey, Vec<u64>>,
+    /// Messages to remove, after both: runs in rising order, each once.
+    pub(crate) acked: HashMap<InboxKey, Vec<Run>>,
 }
+
+/// The inbox positions of one acknowledgement, rising: all that a session was
+/// sent, without a hole, since its acknowledgement before. What lies between
+/// two runs may belong to a third that has not come yet, so they stay apart.
+pub(crate) type Run = Vec<u64>;
 
 /// Folds a batch; neither order nor repetition of events matters.
 pub(crate) fn fold<'a>(events: impl IntoIterator<Item = &'a ReceiptsBatch>) -> Fold {
@@ -149,9 +154,9 @@ pub(crate) fn fold<'a>(events: impl IntoIterator<Item = &'a ReceiptsBatch>) -> F
         event.acked.iter().for_each(|acked| fold.add_acked(acked));
         event.read.iter().for_each(|read| fold.add_read(read));
     }
-    for seqs in fold.acked.values_mut() {
-        seqs.sort_unstable();
-        seqs.dedup();
+    for runs in fold.acked.values_mut() {
+        runs.sort_unstable();
+        runs.dedup();
     }
     fold
 }
@@ -164,7 +169,11 @@ impl Fold {
                 claim.delivered = claim.delivered.max(mark.ts);
             }
         }
-        self.acked.entry(acked.into()).or_default().extend_from_slice(&acked.seqs);
+        if !acked.seqs.is_empty() {
+            let mut run = acked.seqs.clone();
+            run.sort_unstable();
+            self.acked.entry(acked.into()).or_default().push(run);
+        }
     }
 
     fn add_read(&mut self, marked: &MarkedRead) {

@@ -4,7 +4,10 @@
 mod lanes;
 mod underway;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use futures_util::{StreamExt as _, stream};
 use metrics::counter;
@@ -13,7 +16,7 @@ use tracing::error;
 
 use self::{lanes::Lanes, underway::Underway};
 use super::{
-    fold::InboxKey,
+    fold::{InboxKey, Run},
     stores::{Inboxes, Unavailable},
 };
 
@@ -43,12 +46,11 @@ impl<I: Inboxes> Removal<I> {
         Self { inboxes, shards, lanes, underway: Underway::default() }
     }
 
-    /// Removes these messages, which rise for each inbox; answers in which
-    /// inboxes some are left.
-    pub(crate) async fn remove(&self, acked: &HashMap<InboxKey, Vec<u64>>) -> HashSet<InboxKey> {
+    /// Removes these messages; answers in which inboxes some are left.
+    pub(crate) async fn remove(&self, acked: &HashMap<InboxKey, Vec<Run>>) -> HashSet<InboxKey> {
         let removals: Vec<_> = acked
             .iter()
-            .map(async |(inbox, seqs)| self.clear(*inbox, seqs).await.err().map(|_| *inbox))
+            .map(async |(inbox, runs)| self.clear(*inbox, runs).await.err().map(|_| *inbox))
             .collect();
         stream::iter(removals)
             .buffer_unordered(INBOXES_AT_A_TIME)
@@ -57,16 +59,20 @@ impl<I: Inboxes> Removal<I> {
             .await
     }
 
-    async fn clear(&self, inbox: InboxKey, seqs: &[u64]) -> Result<(), Unavailable> {
-        let [first, .., last] = *seqs else { return self.delete_each(inbox, seqs).await };
+    async fn clear(&self, inbox: InboxKey, runs: &[Run]) -> Result<(), Unavailable> {
         let _alone = self.underway.wait_for(inbox).await;
-        let span = last - first;
-        let pays = seqs.len() as u64 >= PURGE_FROM + span / PURGE_SPAN;
-        if pays && self.is_oldest(inbox, first).await? {
-            self.purge(inbox, last, seqs.len()).await
-        } else {
-            self.delete_each(inbox, seqs).await
+        let mut few = Vec::new();
+        for run in runs {
+            if let Some(purge) = Purge::of(run) {
+                self.delete_each(inbox, &mem::take(&mut few)).await?;
+                if self.is_oldest(inbox, purge.first).await? {
+                    self.purge(inbox, purge).await?;
+                    continue;
+                }
+            }
+            few.extend_from_slice(run);
         }
+        self.delete_each(inbox, &few).await
     }
 
     /// Whether nothing older lies in the inbox. A purge would take that along,
@@ -79,14 +85,15 @@ impl<I: Inboxes> Removal<I> {
         Ok(oldest.is_some_and(|oldest| oldest >= seq))
     }
 
-    async fn purge(&self, inbox: InboxKey, up_to: u64, acked: usize) -> Result<(), Unavailable> {
-        let purge = self.inboxes.purge(inbox, up_to);
-        let purged = self.lanes.take(self.shards.of(inbox.user), purge).await?;
+    async fn purge(&self, inbox: InboxKey, purge: Purge) -> Result<(), Unavailable> {
+        let Purge { up_to, acked, .. } = purge;
+        let purging = self.inboxes.purge(inbox, up_to);
+        let purged = self.lanes.take(self.shards.of(inbox.user), purging).await?;
         counter!("petrel_receipts_purges_total").increment(1);
-        if purged > acked as u64 {
-            // A session acknowledges all it was sent, in order and without a
-            // hole. This is the alarm for one that did not.
-            error!(user = %inbox.user, device = %inbox.device, up_to, purged, acked, "a purge took messages that nobody acknowledged");
+        if purged > acked {
+            // The alarm for a session that acknowledged with a hole after all.
+            let InboxKey { user, device } = inbox;
+            error!(%user, %device, up_to, purged, acked, "a purge took what nobody acknowledged");
         }
         Ok(())
     }
@@ -107,5 +114,22 @@ impl<I: Inboxes> Removal<I> {
             counter!("petrel_receipts_deletes_total").increment(seqs.len() as u64);
         }
         outcome
+    }
+}
+
+/// One purge in the place of many deletes.
+#[derive(Debug, Clone, Copy)]
+struct Purge {
+    first: u64,
+    up_to: u64,
+    acked: u64,
+}
+
+impl Purge {
+    /// The purge of a run, if it pays.
+    fn of(run: &Run) -> Option<Self> {
+        let (first, up_to, acked) = (*run.first()?, *run.last()?, run.len() as u64);
+        let pays = acked >= PURGE_FROM + (up_to - first) / PURGE_SPAN;
+        pays.then_some(Self { first, up_to, acked })
     }
 }

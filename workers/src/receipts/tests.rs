@@ -5,18 +5,24 @@
 mod scenario;
 mod world;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use nats::subject::Shards;
 use proptest::prelude::*;
-use schemas::event::ReceiptsBatch;
+use schemas::{
+    DeviceId, Micros, UserId,
+    event::{Acked, ReceiptsBatch},
+};
 
 use self::{
     scenario::scenarios,
-    world::{Fate, World},
+    world::{Entry, Fate, World},
 };
-use super::Receipts;
+use super::{Receipts, fold::InboxKey};
 use crate::runner::{Handler as _, Turn, Verdict};
 
 const WORKERS: usize = 2;
@@ -94,6 +100,45 @@ async fn play(world: &World, events: Vec<ReceiptsBatch>, rounds: Vec<Round>) {
     panic!("it never ends");
 }
 
+/// How `acked` of the messages `there` of one device are removed: by so many
+/// purges and so many deletes; and what is left.
+fn removed(there: &[u64], acked: &[u64]) -> ((u64, u64), Vec<u64>) {
+    let inbox = InboxKey { user: UserId::mint(), device: DeviceId::mint() };
+    let entry = |seq: &u64| Entry { receipt: None, ts: Micros(1), acked: acked.contains(seq) };
+    let entries: BTreeMap<u64, Entry> = there.iter().map(|seq| (*seq, entry(seq))).collect();
+    let world = World::new(HashMap::from([(inbox, entries)]), Vec::new());
+    let acked =
+        Acked { user: inbox.user, device: inbox.device, seqs: acked.to_vec(), marks: vec![] };
+    let event = ReceiptsBatch { acked: vec![acked], read: vec![] };
+    run(play(&world, vec![event], Vec::new()));
+    (world.removals(), world.left(&inbox))
+}
+
+#[test]
+fn many_that_lie_close_are_purged() {
+    assert_eq!(removed(&[5, 6, 7, 8, 9], &[5, 6, 7, 8]), ((1, 0), vec![9]));
+    let close: Vec<u64> = (0..64).map(|n| 1 + n * 100).collect();
+    assert_eq!(removed(&close, &close), ((1, 0), vec![]));
+}
+
+#[test]
+fn few_and_far_ones_are_deleted_one_by_one() {
+    assert_eq!(removed(&[5, 6, 7], &[5, 6]), ((0, 2), vec![7]));
+    let far: Vec<u64> = (0..64).map(|n| 1 + n * 1_000).collect();
+    assert_eq!(removed(&far, &far), ((0, 64), vec![]));
+}
+
+#[test]
+fn a_purge_takes_no_older_message_along() {
+    assert_eq!(removed(&[1, 5, 6, 7, 8], &[5, 6, 7, 8]), ((0, 4), vec![1]));
+}
+
+#[test]
+fn what_is_gone_already_needs_no_purge() {
+    assert_eq!(removed(&[], &[5, 6, 7, 8]), ((0, 4), vec![]));
+    assert_eq!(removed(&[6, 7, 8, 9], &[5, 6, 7, 8]), ((1, 0), vec![9]));
+}
+
 /// Runs on a clock that only moves when everybody waits.
 fn run(future: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -119,7 +164,10 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2 * ProptestConfig::default().cases,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_goes_wrong_the_end_is_the_truth(

@@ -63,7 +63,7 @@ fn ones_own_copies_move_no_watermark_but_are_deleted() {
     for chat in [ChatId::User(user(ALICE)), group()] {
         let fold = fold(&[acked(BOB, chat, BOB, 5, &[1, 2])]);
         assert_eq!(fold.receipts.len(), 0);
-        assert_eq!(fold.acked.into_values().collect::<Vec<_>>(), [[1, 2]]);
+        assert_eq!(fold.acked.into_values().collect::<Vec<_>>(), [[[1, 2]]]);
     }
 }
 
@@ -174,8 +174,9 @@ proptest! {
         let folded = fold(&events);
         prop_assert_eq!(&folded, &fold(&shuffled));
         prop_assert_eq!(&folded, &fold(&[packed]));
-        for seqs in folded.acked.values() {
-            prop_assert!(seqs.is_sorted_by(|a, b| a < b));
+        for runs in folded.acked.values() {
+            prop_assert!(runs.is_sorted_by(|a, b| a < b));
+            prop_assert!(runs.iter().all(|run| run.is_sorted() && !run.is_empty()));
         }
     }
 

@@ -78,3 +78,49 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::{FutureExt as _, future::join_all};
+
+    use super::*;
+
+    fn failed() -> Result<(), Unavailable> {
+        Err(Unavailable::new("no leader"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_failed_is_left_alone_for_a_while() {
+        let lanes = Lanes::new(Shards::DEFAULT, 8);
+        assert!(lanes.take(1, ready(failed())).await.is_err());
+        let asked = lanes.take::<()>(1, async { panic!("it was asked") });
+        assert!(asked.await.is_err());
+        assert!(lanes.take(2, ready(Ok(()))).await.is_ok());
+        tokio::time::advance(PAUSE).await;
+        assert!(lanes.take(1, ready(Ok(()))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_does_not_answer_leaves_room_for_the_others() {
+        let lanes = Lanes::new(Shards::DEFAULT, 8);
+        let mut silent = join_all((0..100).map(|_| lanes.take(1, pending::<Result<(), _>>())));
+        assert!((&mut silent).now_or_never().is_none());
+        assert_eq!(lanes.in_flight.available_permits(), 8 - 8 / SHARE);
+        for _ in 0..100 {
+            assert!(lanes.take(2, ready(Ok(()))).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn all_shards_together_keep_to_the_bound() {
+        let lanes = Lanes::new(Shards::DEFAULT, 8);
+        let all = (0..100).map(|n| n % Shards::DEFAULT.count());
+        let mut waiting = join_all(all.map(|shard| lanes.take(shard, pending::<Result<(), _>>())));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert_eq!(lanes.in_flight.available_permits(), 0);
+        drop(waiting);
+        assert_eq!(lanes.in_flight.available_permits(), 8);
+    }
+}

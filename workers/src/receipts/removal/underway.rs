@@ -46,3 +46,33 @@ impl Drop for Alone<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use schemas::{DeviceId, UserId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_inbox_is_held_by_one_and_forgotten_after_the_last() {
+        let inbox =
+            |n| InboxKey { user: UserId::from_parts(n, 1), device: DeviceId::from_parts(n, 1) };
+        let underway = Underway::default();
+        let first = underway.wait_for(inbox(1)).await;
+        let mut second = Box::pin(underway.wait_for(inbox(1)));
+        let mut given_up = Box::pin(underway.wait_for(inbox(1)));
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut given_up).now_or_never().is_none());
+        let other = underway.wait_for(inbox(2)).now_or_never();
+        assert!(other.is_some());
+
+        drop(given_up);
+        drop(first);
+        let second = (&mut second).now_or_never();
+        assert!(second.is_some());
+        assert_eq!(underway.map().len(), 2);
+        drop((second, other));
+        assert_eq!(underway.map().len(), 0);
+    }
+}

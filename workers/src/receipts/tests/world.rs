@@ -45,6 +45,7 @@ struct State {
     values: HashMap<String, Revised>,
     revision: u64,
     purges: u64,
+    deletes: u64,
     inboxes: HashMap<InboxKey, BTreeMap<u64, Entry>>,
     /// Of the requests to come, the last one first.
     fates: Vec<Fate>,
@@ -73,8 +74,10 @@ impl World {
         self.state().revision
     }
 
-    pub(super) fn purges(&self) -> u64 {
-        self.state().purges
+    /// How many purges and how many deletes there were.
+    pub(super) fn removals(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.purges, state.deletes)
     }
 
     pub(super) fn left(&self, inbox: &InboxKey) -> Vec<u64> {
@@ -172,7 +175,11 @@ impl Bucket for World {
 
 impl Inboxes for World {
     async fn delete(&self, inbox: InboxKey, seq: u64) -> Result<(), Unavailable> {
-        self.request(|state| state.remove(inbox, seq)).await
+        self.request(|state| {
+            state.deletes += 1;
+            state.remove(inbox, seq);
+        })
+        .await
     }
 
     async fn purge(&self, inbox: InboxKey, up_to: u64) -> Result<u64, Unavailable> {
