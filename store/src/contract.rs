@@ -73,6 +73,7 @@ macro_rules! directory_contract {
             group_races::somebody_is_always_left_in_charge,
             group_races::two_admins_cannot_depose_each_other,
             group_races::who_is_in_a_group_finds_it_whatever_raced,
+            group_races::who_is_in_a_group_finds_it_whoever_overtook,
             group_races::an_interrupted_change_is_made_or_undone,
             group_races::an_interrupted_group_is_there_for_all_or_nobody,
         }

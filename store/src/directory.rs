@@ -210,7 +210,8 @@ pub trait Directory: Send + Sync + 'static {
         self.change_group(id, actor, &GroupChange::Edit(patch)).await
     }
 
-    /// Adds a member. That `user` exists is the caller's to check.
+    /// Adds a member, with that role if one is given; who is in already gets
+    /// it, too. That `user` exists is the caller's to check.
     ///
     /// # Errors
     /// As [`change_group`](Self::change_group); refused to those who are not
@@ -221,8 +222,9 @@ pub trait Directory: Send + Sync + 'static {
         id: GroupId,
         actor: UserId,
         user: UserId,
+        role: Option<Role>,
     ) -> Result<GroupOutcome, GroupError> {
-        self.change_group(id, actor, &GroupChange::Add { user }).await
+        self.change_group(id, actor, &GroupChange::Put { user, role }).await
     }
 
     /// Removes a member, who may be `actor`. The oldest member takes the place
@@ -240,7 +242,7 @@ pub trait Directory: Send + Sync + 'static {
         self.change_group(id, actor, &GroupChange::Remove { user }).await
     }
 
-    /// Gives a member a role.
+    /// Gives a role to somebody who has to be a member.
     ///
     /// # Errors
     /// As [`change_group`](Self::change_group); refused to those who are not

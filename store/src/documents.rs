@@ -314,7 +314,7 @@ mod tests {
         let Retry { group, admin, other } = &retry;
         let (admin, other, new) = (*admin, *other, UserId::mint());
         for (actor, change, event) in [
-            (admin, GroupChange::Add { user: new }, Event::MemberAdded { user: new }),
+            (admin, GroupChange::Put { user: new, role: None }, Event::MemberAdded { user: new }),
             (admin, GroupChange::Remove { user: other }, Event::MemberRemoved { user: other }),
             // Whoever asks for it may no longer be a member after it.
             (other, GroupChange::Remove { user: other }, Event::MemberLeft { user: other }),
@@ -332,7 +332,7 @@ mod tests {
         retry.group = after(&retry.group, admin, &GroupChange::Remove { user: other });
         assert_eq!(kept(retry.decide(admin, &leave, None)), [Event::MemberLeft { user: admin }]);
         // Another change does not explain why there is no group.
-        let add = retry.decide(admin, &GroupChange::Add { user: other }, None);
+        let add = retry.decide(admin, &GroupChange::Put { user: other, role: None }, None);
         assert!(matches!(add, Err(GroupError::Directory(DirectoryError::NotFound(_)))));
     }
 
@@ -341,12 +341,12 @@ mod tests {
         let retry = Retry::new();
         let Retry { group, admin, .. } = &retry;
         let (admin, new) = (*admin, UserId::mint());
-        let add = GroupChange::Add { user: new };
+        let add = GroupChange::Put { user: new, role: None };
         assert!(matches!(retry.decide(admin, &add, Some(group)), Ok(Decision::Store(..))));
 
         let mut full = group.clone();
         while full.members.len() < GROUP_MEMBERS {
-            full = after(&full, admin, &GroupChange::Add { user: UserId::mint() });
+            full = after(&full, admin, &GroupChange::Put { user: UserId::mint(), role: None });
         }
         let refused = retry.decide(admin, &add, Some(&full));
         assert!(matches!(refused, Err(GroupError::Refused(GroupRefusal::Full))));

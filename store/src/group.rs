@@ -44,17 +44,20 @@ pub struct Member {
 pub enum GroupChange {
     /// Another name or picture, which every member may give it.
     Edit(GroupPatch),
-    /// A new member, added by an admin.
-    Add {
+    /// A member, put there by an admin.
+    Put {
         /// Who.
         user: UserId,
+        /// What they may do from now on. Without it somebody new is a
+        /// `member`, and who is in the group already stays what they are.
+        role: Option<Role>,
     },
     /// A member less: removed by an admin, or leaving.
     Remove {
         /// Who.
         user: UserId,
     },
-    /// A role, given or taken by an admin.
+    /// A role for who is in the group, given or taken by an admin.
     SetRole {
         /// Whose.
         user: UserId,
@@ -170,9 +173,11 @@ impl Group {
                 self.member(actor).ok_or(GroupRefusal::NotMember)?;
                 group.edit(patch)
             }
-            GroupChange::Add { user } => {
+            GroupChange::Put { user, role } => {
                 self.check_admin(actor)?;
-                group.add(*user, now)?
+                let added = group.add(*user, now)?;
+                let given = role.map(|role| group.set_role(*user, role)).transpose()?;
+                [added, given.unwrap_or_default()].concat()
             }
             GroupChange::Remove { user } => {
                 self.check_admin(actor)?;
@@ -276,7 +281,9 @@ impl GroupChange {
                 name.as_ref().is_none_or(|name| *name == group.name)
                     && picture.is_none_or(|picture| picture == group.picture)
             }
-            Self::Add { user } => group.member(*user).is_some(),
+            Self::Put { user, role } => group
+                .member(*user)
+                .is_some_and(|member| role.is_none_or(|role| member.role == role)),
             Self::Remove { user } => group.member(*user).is_none(),
             Self::SetRole { user, role } => {
                 group.member(*user).is_some_and(|member| member.role == *role)

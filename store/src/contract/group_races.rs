@@ -1,6 +1,6 @@
 //! Groups changed by many at once, or by one who dies over it.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc};
 
 use schemas::{
     GroupId, UserId,
@@ -27,6 +27,10 @@ where
     race(|number| each(Arc::clone(directory), number)).await
 }
 
+fn add(user: UserId) -> GroupChange {
+    GroupChange::Put { user, role: None }
+}
+
 /// Of many who join at once, as many get in as there are places.
 pub async fn the_last_place_in_a_group_has_one_winner(directory: Tested) {
     let people = people(GROUP_MEMBERS - 1 + RACERS);
@@ -35,7 +39,7 @@ pub async fn the_last_place_in_a_group_has_one_winner(directory: Tested) {
     let (id, admin) = (group.id, members[0]);
     let outcomes = race_of(&directory, |directory, number| {
         let user = racers[number];
-        async move { (user, directory.add_member(id, admin, user).await) }
+        async move { (user, directory.add_member(id, admin, user, None).await) }
     });
     let mut winners = Vec::new();
     let mut losers = Vec::new();
@@ -63,7 +67,7 @@ pub async fn a_change_is_told_once(directory: Tested) {
     let (admin, member, new) = (people[0], people[1], people[2]);
     let id = group(&directory, &people[..2]).await.id;
     for change in [
-        GroupChange::Add { user: new },
+        add(new),
         GroupChange::SetRole { user: member, role: Role::Admin },
         GroupChange::Remove { user: new },
     ] {
@@ -164,7 +168,7 @@ pub async fn who_is_in_a_group_finds_it_whatever_raced(directory: Tested) {
         let id = group(&directory, &people).await.id;
         let outcomes = race_of(&directory, |directory, number| async move {
             if number % 2 == 0 {
-                directory.add_member(id, admin, member).await
+                directory.add_member(id, admin, member, None).await
             } else {
                 directory.remove_member(id, admin, member).await
             }
@@ -177,12 +181,37 @@ pub async fn who_is_in_a_group_finds_it_whatever_raced(directory: Tested) {
     }
 }
 
+/// The same, at every step at which one of them can overtake the other.
+pub async fn who_is_in_a_group_finds_it_whoever_overtook(directory: Tested) {
+    let people = people(2);
+    let (admin, member) = (people[0], people[1]);
+    let id = group(&directory, &people[..1]).await.id;
+    let (add, remove) = (add(member), GroupChange::Remove { user: member });
+    for (slow, fast) in [(&add, &remove), (&remove, &add)] {
+        for steps in 0.. {
+            assert!(steps < MOST_STEPS, "{slow:?} takes more than {MOST_STEPS} steps");
+            directory.change_group(id, admin, fast).await.expect("changes");
+            let mut slow = pin!(directory.change_group(id, admin, slow));
+            let done = interrupted(slow.as_mut(), steps).await;
+            directory.change_group(id, admin, fast).await.expect("changes");
+            let is_done = done.is_some();
+            let outcome = if let Some(outcome) = done { outcome } else { slow.await };
+            outcome.expect("changes");
+            let is_in = stored(&directory, id).await.member(member).is_some();
+            assert_eq!(finds(&directory, member, id).await, is_in, "after {steps} steps");
+            if is_done {
+                break;
+            }
+        }
+    }
+}
+
 /// A change that stops at any step can be made, or undone, as if it never was.
 pub async fn an_interrupted_change_is_made_or_undone(directory: Tested) {
     let people = people(2);
     let (admin, member) = (people[0], people[1]);
     let id = group(&directory, &people[..1]).await.id;
-    let (add, remove) = (GroupChange::Add { user: member }, GroupChange::Remove { user: member });
+    let (add, remove) = (add(member), GroupChange::Remove { user: member });
     for (first, opposite) in [(&add, &remove), (&remove, &add)] {
         for second in [&add, &remove] {
             for steps in 0.. {
@@ -204,13 +233,15 @@ pub async fn an_interrupted_change_is_made_or_undone(directory: Tested) {
 /// last write may be under way yet and may come after this one: so once more.
 async fn settle(directory: &Tested, id: GroupId, admin: UserId, change: &GroupChange) {
     const TIMES: usize = 2;
-    let (GroupChange::Add { user } | GroupChange::Remove { user }) = change else { unreachable!() };
+    let (GroupChange::Put { user, .. } | GroupChange::Remove { user }) = change else {
+        panic!("neither in nor out: {change:?}");
+    };
     let mut seen = Vec::new();
     for _ in 0..TIMES {
         directory.change_group(id, admin, change).await.expect("changes");
         let is_in = stored(directory, id).await.member(*user).is_some();
         let finds = finds(directory, *user, id).await;
-        let expected = matches!(change, GroupChange::Add { .. });
+        let expected = matches!(change, GroupChange::Put { .. });
         if (is_in, finds) == (expected, expected) {
             return;
         }

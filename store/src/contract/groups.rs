@@ -76,9 +76,9 @@ pub async fn a_group_is_made_with_at_most_the_limit(directory: Tested) {
     assert_eq!(groups, slice::from_ref(&full));
     assert_eq!(directory.groups_of(people[GROUP_MEMBERS]).await.expect("answers"), []);
 
-    let refused = directory.add_member(full.id, people[0], people[GROUP_MEMBERS]).await;
+    let refused = directory.add_member(full.id, people[0], people[GROUP_MEMBERS], None).await;
     assert!(is_refused(&refused, GroupRefusal::Full), "{refused:?}");
-    let again = directory.add_member(full.id, people[0], people[50]).await.expect("is in");
+    let again = directory.add_member(full.id, people[0], people[50], None).await.expect("is in");
     assert!(!again.changed);
     assert_eq!(stored(&directory, full.id).await, full);
 }
@@ -89,7 +89,7 @@ pub async fn members_come_and_go(directory: Tested) {
     let [admin, member, gone, new] = [people[0], people[1], people[2], people[3]];
     let id = group(&directory, &people[..3]).await.id;
 
-    let added = directory.add_member(id, admin, new).await.expect("adds");
+    let added = directory.add_member(id, admin, new, None).await.expect("adds");
     assert_eq!(added.events, [Event::MemberAdded { user: new }]);
     assert!(finds(&directory, new, id).await);
     let removed = directory.remove_member(id, admin, gone).await.expect("removes");
@@ -100,7 +100,7 @@ pub async fn members_come_and_go(directory: Tested) {
     let left = directory.remove_member(id, admin, admin).await.expect("leaves");
     assert_eq!(left.events, [Event::MemberLeft { user: admin }]);
     assert!(!finds(&directory, admin, id).await);
-    let back = directory.add_member(id, member, admin).await.expect("adds");
+    let back = directory.add_member(id, member, admin, None).await.expect("adds");
     assert!(finds(&directory, admin, id).await);
 
     let group = stored(&directory, id).await;
@@ -135,7 +135,7 @@ pub async fn changes_can_be_repeated(directory: Tested) {
     let id = group(&directory, &people[..3]).await.id;
     let name = Some("Motors".to_owned());
     for (actor, change) in [
-        (admin, GroupChange::Add { user: new }),
+        (admin, GroupChange::Put { user: new, role: None }),
         (admin, GroupChange::Remove { user: gone }),
         (admin, GroupChange::SetRole { user: member, role: Role::Admin }),
         (member, GroupChange::Edit(GroupPatch { name, ..GroupPatch::default() })),
@@ -157,7 +157,7 @@ pub async fn refusals_change_nothing(directory: Tested) {
     let [admin, member, stranger] = [people[0], people[1], people[2]];
     let group = group(&directory, &people[..2]).await;
     let id = group.id;
-    let by_member = directory.add_member(id, member, stranger).await;
+    let by_member = directory.add_member(id, member, stranger, None).await;
     assert!(is_refused(&by_member, GroupRefusal::Forbidden), "{by_member:?}");
     let by_stranger = directory.remove_member(id, stranger, member).await;
     assert!(is_refused(&by_stranger, GroupRefusal::NotMember), "{by_stranger:?}");
@@ -171,7 +171,7 @@ pub async fn refusals_change_nothing(directory: Tested) {
     let nowhere = GroupId::mint();
     assert_eq!(directory.group(nowhere).await.expect("answers"), None);
     assert_eq!(directory.group_fresh(nowhere).await.expect("answers"), None);
-    let added = directory.add_member(nowhere, admin, member).await;
+    let added = directory.add_member(nowhere, admin, member, None).await;
     assert!(is_unknown(&added), "{added:?}");
 }
 
@@ -188,7 +188,7 @@ pub async fn the_last_one_out_takes_the_group_along(directory: Tested) {
     assert_eq!(directory.group_fresh(id).await.expect("answers"), None);
     for user in &people {
         assert_eq!(directory.groups_of(*user).await.expect("answers"), []);
-        let back = directory.add_member(id, *user, *user).await;
+        let back = directory.add_member(id, *user, *user, None).await;
         assert!(is_unknown(&back), "{back:?}");
     }
 }

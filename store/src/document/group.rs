@@ -123,7 +123,7 @@ mod tests {
 
         let mut document: GroupDocument = serde_json::from_value(stored).unwrap();
         document.apply(admin, &GroupChange::Remove { user: gone }, Millis(2)).unwrap();
-        document.apply(admin, &GroupChange::Add { user: gone }, Millis(3)).unwrap();
+        document.apply(admin, &GroupChange::Put { user: gone, role: None }, Millis(3)).unwrap();
         let promote = GroupChange::SetRole { user: kept, role: Role::Admin };
         let outcome = document.apply(admin, &promote, Millis(4)).unwrap();
         assert_eq!(document.to_group(), outcome.group);

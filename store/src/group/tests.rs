@@ -53,7 +53,7 @@ fn a_group_is_made_with_at_most_a_hundred() {
     let repeated = [&people[..100], &people[..100]].concat();
     assert_eq!(make(&repeated).unwrap(), full);
 
-    let add = |number: usize| GroupChange::Add { user: people[number] };
+    let add = |number: usize| GroupChange::Put { user: people[number], role: None };
     assert_eq!(refused(&full, people[0], add(100)), GroupRefusal::Full);
     let repeat = full.apply(people[0], &add(50), LATER).unwrap();
     assert!(!repeat.changed);
@@ -66,7 +66,7 @@ fn admins_add_remove_and_promote_and_members_do_not() {
     let (admin, member, stranger, outside) = (people[0], people[1], people[3], people[3]);
 
     let changes = [
-        GroupChange::Add { user: outside },
+        GroupChange::Put { user: outside, role: None },
         GroupChange::Remove { user: people[2] },
         GroupChange::SetRole { user: people[2], role: Role::Admin },
     ];
@@ -107,11 +107,25 @@ fn who_is_removed_is_told_that_and_who_is_added_comes_last() {
     let audience: Vec<UserId> = outcome.audience(&outcome.events[0]).collect();
     assert_eq!(audience, [people[0], people[2], people[1]]);
 
-    let outcome = changed(&outcome.group, people[0], GroupChange::Add { user: people[3] });
+    let outcome =
+        changed(&outcome.group, people[0], GroupChange::Put { user: people[3], role: None });
     assert_eq!(outcome.events, [Event::MemberAdded { user: people[3] }]);
     let newest = outcome.group.members.last().unwrap();
     assert_eq!((newest.user, newest.role, newest.joined), (people[3], Role::Member, LATER));
     assert!(outcome.audience(&outcome.events[0]).any(|user| user == people[3]));
+}
+
+#[test]
+fn somebody_new_may_come_as_an_admin() {
+    let people = people(3);
+    let group = group(&people[..2]);
+    let put = |number: usize| GroupChange::Put { user: people[number], role: Some(Role::Admin) };
+    let admin = |number: usize| Event::MemberRole { user: people[number], role: Role::Admin };
+    let outcome = changed(&group, people[0], put(2));
+    assert_eq!(outcome.events, [Event::MemberAdded { user: people[2] }, admin(2)]);
+    assert!(outcome.group.has_admin(people[2]));
+    let outcome = changed(&outcome.group, people[2], put(1));
+    assert_eq!(outcome.events, [admin(1)]);
 }
 
 #[test]
@@ -181,7 +195,7 @@ fn any_change() -> impl Strategy<Value = (usize, GroupChange)> {
     let patch = (name, picture).prop_map(|(name, picture)| GroupPatch { name, picture });
     let change = prop_oneof![
         1 => patch.prop_map(GroupChange::Edit),
-        3 => user().prop_map(|user| GroupChange::Add { user }),
+        3 => (user(), prop::option::of(role.clone())).prop_map(|(user, role)| GroupChange::Put { user, role }),
         3 => user().prop_map(|user| GroupChange::Remove { user }),
         3 => (user(), role).prop_map(|(user, role)| GroupChange::SetRole { user, role }),
     ];
