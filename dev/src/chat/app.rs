@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     command::{Command, HELP},
-    model::{Effect, Link, Model, Note},
+    model::{Effect, Link, Model},
     options::Options,
     sign_in,
     state::{State, StateFile},
@@ -170,10 +170,31 @@ impl App {
                     self.client.stored(seq).await?;
                 }
                 Effect::Read(chat, from, ts) => self.client.read(chat, from, ts).await?,
-                Effect::Lookup(user) => self.look_up(user),
             }
         }
         Ok(())
+    }
+
+    /// Asks for the names that are missing; they come as [`Happening::Name`].
+    pub(super) fn ask_names(&mut self) {
+        for user in self.model.take_nameless() {
+            let (account, found) = (self.account.clone(), self.name_found.clone());
+            tokio::spawn(async move {
+                if let Some(name) = find_name(&account, user).await {
+                    // The chat may be over.
+                    let _ = found.send((user, name)).await;
+                }
+            });
+        }
+    }
+
+    /// As [`Self::ask_names`], for a face that cannot correct what it has shown.
+    pub(super) async fn learn_names(&mut self) {
+        for user in self.model.take_nameless() {
+            if let Some(name) = find_name(&self.account, user).await {
+                self.model.name(user, name);
+            }
+        }
     }
 
     /// The person types, or has emptied the line.
@@ -253,21 +274,15 @@ impl App {
         Ok(())
     }
 
-    fn look_up(&self, user: UserId) {
-        let (account, found) = (self.account.clone(), self.name_found.clone());
-        tokio::spawn(async move {
-            // Without an answer the id stays the name.
-            if let Ok(profiles) = account.profiles(&[user]).await
-                && let Some(profile) = profiles.into_iter().next()
-            {
-                let _ = found.send((user, profile.username)).await;
-            }
-        });
-    }
-
     fn changed(&mut self) {
         self.save_at.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
     }
+}
+
+/// Without an answer in time the id stays the name.
+async fn find_name(account: &Account, user: UserId) -> Option<String> {
+    let profiles = timeout(FIND_WITHIN, account.profiles(&[user])).await.ok()?.ok()?;
+    profiles.into_iter().next().map(|profile| profile.username)
 }
 
 /// How it stands with the server, in words.
@@ -278,18 +293,5 @@ pub(super) fn describe(link: &Link, now: Instant) -> String {
         Link::Waiting { until } => {
             format!("reconnecting in {} s", until.saturating_duration_since(now).as_secs() + 1)
         }
-    }
-}
-
-/// The lines a note is shown in, where there is no screen to redraw.
-pub(super) fn plain(note: &Note) -> String {
-    use super::text::one_line;
-    use crate::client::Tick;
-    match note {
-        Note::Said { name, text } => format!("{}: {}", one_line(name), one_line(text)),
-        Note::Ticked { text, tick: Tick::Sent } => format!("✓ {}", one_line(text)),
-        Note::Ticked { text, tick: Tick::Delivered } => format!("✓✓ {}", one_line(text)),
-        Note::Ticked { text, tick: Tick::Read } => format!("✓✓ read {}", one_line(text)),
-        Note::Info(what) => format!("* {}", one_line(what)),
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct Model {
     typing: HashMap<(ChatId, UserId), Instant>,
     notes: VecDeque<Note>,
     effects: VecDeque<Effect>,
+    nameless: Vec<UserId>,
 }
 
 /// What there is to tell, in the order it happened.
@@ -36,7 +37,7 @@ pub(super) enum Note {
     /// Somebody said something.
     Said {
         /// Who.
-        name: String,
+        from: UserId,
         /// What.
         text: String,
     },
@@ -58,8 +59,6 @@ pub(super) enum Effect {
     Stored(u64),
     /// Messages were read.
     Read(ChatId, UserId, Micros),
-    /// A name is missing.
-    Lookup(UserId),
 }
 
 /// How it stands with the server.
@@ -115,6 +114,7 @@ impl Model {
             typing: HashMap::new(),
             notes: VecDeque::new(),
             effects: VecDeque::new(),
+            nameless: Vec::new(),
         };
         for message in unsent {
             model.waits(message.id.clone(), message.chat, text::of(&message.body));
@@ -200,6 +200,11 @@ impl Model {
     /// Somebody's name became known.
     pub(super) fn name(&mut self, user: UserId, name: String) {
         self.names.insert(user, name);
+    }
+
+    /// Those whose names are to be looked up, each told once.
+    pub(super) fn take_nameless(&mut self) -> Vec<UserId> {
+        std::mem::take(&mut self.nameless)
     }
 
     /// Something for the person.
@@ -290,7 +295,7 @@ impl Model {
             chat.unread += 1;
         }
         self.want_name(ChatId::User(item.from));
-        self.notes.push_back(Note::Said { name: self.user_name(item.from).to_owned(), text });
+        self.notes.push_back(Note::Said { from: item.from, text });
     }
 
     fn sent(&mut self, chat: ChatId, id: &MessageId, ts: Micros) {
@@ -336,11 +341,12 @@ impl Model {
         {
             // Until it is known, the id is the name; and it is asked for once.
             self.names.insert(user, user.to_string());
-            self.effects.push_back(Effect::Lookup(user));
+            self.nameless.push(user);
         }
     }
 
-    fn user_name(&self, user: UserId) -> &str {
+    /// The name of a user, as far as it is known.
+    pub(super) fn user_name(&self, user: UserId) -> &str {
         self.names.get(&user).map_or("somebody", String::as_str)
     }
 }
@@ -393,14 +399,15 @@ mod tests {
         let mut model = model();
         model.talk_to(user(2), "bob");
         let (notes, effects) = apply(&mut model, message(1, 2, 20, "second"));
-        assert_eq!(notes, [Note::Said { name: "bob".into(), text: "second".into() }]);
+        assert_eq!(notes, [Note::Said { from: user(2), text: "second".into() }]);
         assert_eq!(effects, [Effect::Stored(1), Effect::Read(chat(2), user(2), Micros(20))]);
         apply(&mut model, message(2, 2, 10, "first"));
         let texts: Vec<_> = model.shown().iter().map(|shown| shown.text).collect();
         assert_eq!(texts, ["first", "second"]);
 
         let (_, effects) = apply(&mut model, message(3, 3, 30, "psst"));
-        assert_eq!(effects, [Effect::Stored(3), Effect::Lookup(user(3))], "not read unseen");
+        assert_eq!(effects, [Effect::Stored(3)], "not read unseen");
+        assert_eq!(model.take_nameless(), [user(3)]);
         model.name(user(3), "carol".into());
         assert_eq!(model.unread(), [("carol".to_owned(), 1)]);
         model.talk_to(user(3), "carol");

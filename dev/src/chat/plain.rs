@@ -8,7 +8,12 @@ use std::{
 
 use tokio::{sync::mpsc, time::sleep};
 
-use super::app::{App, Happening, plain};
+use super::{
+    app::{App, Happening},
+    model::{Model, Note},
+    text::one_line,
+};
+use crate::client::Tick;
 
 /// Lines read ahead.
 const LINES: usize = 64;
@@ -63,13 +68,24 @@ async fn send_last(app: &mut App) -> anyhow::Result<()> {
 
 /// Prints what there is to tell; then it counts as shown.
 async fn tell(app: &mut App) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    app.learn_names().await;
     while let Some(note) = app.model.next_note() {
-        writeln!(out, "{}", plain(&note))?;
+        let line = line(&app.model, &note);
+        writeln!(io::stdout(), "{line}")?;
     }
-    out.flush()?;
-    drop(out);
     app.shown().await
+}
+
+fn line(model: &Model, note: &Note) -> String {
+    match note {
+        Note::Said { from, text } => {
+            format!("{}: {}", one_line(model.user_name(*from)), one_line(text))
+        }
+        Note::Ticked { text, tick: Tick::Sent } => format!("✓ {}", one_line(text)),
+        Note::Ticked { text, tick: Tick::Delivered } => format!("✓✓ {}", one_line(text)),
+        Note::Ticked { text, tick: Tick::Read } => format!("✓✓ read {}", one_line(text)),
+        Note::Info(what) => format!("* {}", one_line(what)),
+    }
 }
 
 /// The lines of the input; a thread reads them, as nothing else can wait for a pipe.

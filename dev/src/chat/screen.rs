@@ -98,6 +98,7 @@ impl Screen {
         let mut clock = tokio::time::interval(TICK);
         loop {
             self.take_news();
+            self.app.ask_names();
             self.draw()?;
             self.app.shown().await?;
             tokio::select! {

@@ -96,9 +96,10 @@ pub(super) async fn run(target: &Target, options: &Reconnect) -> anyhow::Result<
         tasks.spawn(async move { (n, storm.live(n, person, peer, connected).await) });
     }
     tokio::time::sleep(QUIET).await;
-    let before = target.cpu()?;
     let at = Instant::now();
     stack.gateways()[0].kill9().await;
+    // What is dead is not counted: it would be missing afterwards.
+    let before = target.cpu()?;
     kill.send(Some(at)).context("nobody lives")?;
     let all_caught_up_seconds = watch_return(&storm, connections, at).await;
     let cpu = target.cpu()? - before;
