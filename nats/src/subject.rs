@@ -196,7 +196,7 @@ pub fn changed(user: UserId) -> String {
 /// All of [`changed`].
 pub const CHANGED_WILDCARD: &str = "changed.>";
 
-/// Where every gateway is asked to act on a [`schemas::event::GroupChanged`].
+/// Where every gateway is asked a [`schemas::event::GroupBarrier`].
 pub const GROUP_BARRIER: &str = "barrier.group";
 
 /// The stream of events nobody could decode.

@@ -133,15 +133,26 @@ pub enum Notice {
     },
 }
 
-/// A group changed: asked of every gateway, which answers with its
-/// [`GatewayId`](crate::GatewayId) once it acts on this version or a later one
-/// and nothing that it began with an earlier one is under way any more.
+/// What whoever changes a group asks of every gateway. Each answers, with its
+/// [`GatewayId`](crate::GatewayId), when it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupChanged {
-    /// Which group.
-    pub group: GroupId,
-    /// Rises with every change of the group.
-    pub version: u64,
-    /// Who is in it as of this version.
-    pub members: Vec<UserId>,
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum GroupBarrier {
+    /// That no earlier change of the group is being told to its members.
+    Turn {
+        /// Which group.
+        group: GroupId,
+        /// Rises with every change of the group.
+        version: u64,
+    },
+    /// That the gateway acts on this version or a later one, and that nothing
+    /// is under way any more that it began with an earlier one.
+    Effect {
+        /// Which group.
+        group: GroupId,
+        /// Rises with every change of the group.
+        version: u64,
+        /// Who is in it as of this version.
+        members: Vec<UserId>,
+    },
 }

@@ -4,7 +4,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use schemas::{
     Body, Micros, RawBody,
     event::{
-        Acked, GroupChanged, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch,
+        Acked, GroupBarrier, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch,
         Watermark,
     },
     server,
@@ -116,9 +116,15 @@ fn notices_between_gateways() {
 }
 
 #[test]
-fn what_gateways_are_told_of_a_group() {
-    let changed = GroupChanged { group: group(), version: 3, members: vec![alice(), bob()] };
-    assert_json_snapshot!(changed);
-    let text = serde_json::to_string(&changed).unwrap();
-    assert_eq!(serde_json::from_str::<GroupChanged>(&text).unwrap(), changed);
+fn what_gateways_ask_of_each_other_about_a_group() {
+    let (group, version) = (group(), 3);
+    let barriers = [
+        GroupBarrier::Turn { group, version },
+        GroupBarrier::Effect { group, version, members: vec![alice(), bob()] },
+    ];
+    for barrier in &barriers {
+        let text = serde_json::to_string(barrier).unwrap();
+        assert_eq!(&serde_json::from_str::<GroupBarrier>(&text).unwrap(), barrier);
+    }
+    assert_json_snapshot!(barriers);
 }
