@@ -2,8 +2,10 @@
 //!
 //! One task gathers it from all sessions and publishes it in batches: at once
 //! when the line is quiet, and at most every [`INTERVAL`] when it is not. While
-//! NATS is away it keeps trying; should it be lost with the gateway, the
-//! messages are still in their inboxes and come again (DESIGN 5).
+//! nobody takes it, it waits, and in the end the sessions with it; but not for
+//! long, since a session that waits delivers nothing. Then the oldest is let go.
+//! Lost so, or with the gateway, it is no harm: the messages are still in their
+//! inboxes and come again (DESIGN 5).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 /// The shortest time between two batches.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// Most acknowledgements and reads that wait; then the sessions do.
+/// Most acknowledgements and reads that wait; then the sessions do, for some time.
 const WAITING: usize = 4096;
 /// Most of them in one batch.
 const BATCH: usize = 1024;
@@ -26,6 +28,9 @@ const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long sessions may wait for room while nothing is taken. A stream that
+/// lost its leader is without one for about 8 s.
+const FAILING_FOR: Duration = Duration::from_secs(15);
 
 /// A handle for sessions.
 #[derive(Debug, Clone)]
@@ -43,7 +48,8 @@ impl Acks {
     /// Starts the task; it ends when the last handle is gone and all is published.
     pub(crate) fn start(bus: Bus, tasks: &TaskTracker) -> Self {
         let (queue, items) = mpsc::channel(WAITING);
-        tasks.spawn(run(bus, items));
+        let publisher = Publisher { bus, queue: items, taken: Vec::new(), failing_since: None };
+        tasks.spawn(publisher.run());
         Self { queue }
     }
 
@@ -59,20 +65,75 @@ impl Acks {
     }
 }
 
-async fn run(bus: Bus, mut items: mpsc::Receiver<Item>) {
-    let mut gathered = Vec::new();
-    let mut next = Instant::now();
-    while items.recv_many(&mut gathered, BATCH).await > 0 {
-        if Instant::now() < next {
-            tokio::time::sleep_until(next).await;
-            while gathered.len() < BATCH {
-                let Ok(item) = items.try_recv() else { break };
-                gathered.push(item);
+/// The task.
+struct Publisher {
+    bus: Bus,
+    queue: mpsc::Receiver<Item>,
+    /// Out of the queue and not published, oldest first; at most [`WAITING`].
+    taken: Vec<Item>,
+    /// Since when nobody takes them.
+    failing_since: Option<Instant>,
+}
+
+impl Publisher {
+    async fn run(mut self) {
+        let mut next = Instant::now();
+        while !self.taken.is_empty() || self.queue.recv_many(&mut self.taken, BATCH).await > 0 {
+            if Instant::now() < next {
+                tokio::time::sleep_until(next).await;
+                while self.taken.len() < BATCH {
+                    let Ok(item) = self.queue.try_recv() else { break };
+                    self.taken.push(item);
+                }
+            }
+            next = Instant::now() + INTERVAL;
+            let oldest = self.taken.len().min(BATCH);
+            for batch in batches(self.taken.drain(..oldest)) {
+                self.publish(&batch).await;
             }
         }
-        next = Instant::now() + INTERVAL;
-        for batch in batches(gathered.drain(..)) {
-            publish(&bus, &batch).await;
+    }
+
+    async fn publish(&mut self, batch: &ReceiptsBatch) {
+        let payload: Bytes = match serde_json::to_vec(batch) {
+            Ok(json) => json.into(),
+            Err(error) => return tracing::error!(%error, "a batch of receipts has no JSON form"),
+        };
+        let jetstream = self.bus.jetstream.clone();
+        let mut retry = FIRST_RETRY;
+        loop {
+            let published =
+                async { jetstream.publish(subject::RECEIPTS, payload.clone()).await?.await };
+            match published.await {
+                Ok(_) => return self.failing_since = None,
+                Err(error) => tracing::warn!(%error, "receipts are not taken, trying again"),
+            }
+            let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
+            if failing_since.elapsed() < FAILING_FOR {
+                tokio::time::sleep(retry).await;
+            } else {
+                self.make_room(retry).await;
+            }
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Takes what the sessions bring for so long, and lets go of the oldest of
+    /// it: what came last mostly says as much.
+    async fn make_room(&mut self, time: Duration) {
+        let mut gone = 0;
+        let taking = async {
+            while self.queue.recv_many(&mut self.taken, BATCH).await > 0 {
+                let oldest = self.taken.len().saturating_sub(WAITING);
+                gone += self.taken.drain(..oldest).len();
+            }
+            // No session is left that could wait.
+            std::future::pending().await
+        };
+        let _: Result<(), _> = tokio::time::timeout(time, taking).await;
+        if gone > 0 {
+            tracing::warn!(gone, "receipts are let go: their messages come again");
+            metrics::counter!("petrel_receipts_let_go_total").increment(gone as u64);
         }
     }
 }
@@ -120,24 +181,6 @@ fn join(old: &mut Acked, new: Acked) {
         kept.ts = kept.ts.max(mark.ts);
     }
     old.marks = newest.into_values().collect();
-}
-
-async fn publish(bus: &Bus, batch: &ReceiptsBatch) {
-    let payload: Bytes = match serde_json::to_vec(batch) {
-        Ok(json) => json.into(),
-        Err(error) => return tracing::error!(%error, "a batch of receipts has no JSON form"),
-    };
-    let mut retry = FIRST_RETRY;
-    loop {
-        let published =
-            async { bus.jetstream.publish(subject::RECEIPTS, payload.clone()).await?.await };
-        match published.await {
-            Ok(_) => return,
-            Err(error) => tracing::warn!(%error, "receipts are not taken, trying again"),
-        }
-        tokio::time::sleep(retry).await;
-        retry = (retry * 2).min(LAST_RETRY);
-    }
 }
 
 #[cfg(test)]

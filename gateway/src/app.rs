@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     acks::Acks,
     config::Config,
+    group::Groups,
     inlet::Inlet,
     limits::Limits,
     password::Passwords,
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub directory: Arc<dyn Directory>,
     /// What of them is cached.
     pub roster: Roster,
+    /// Who is in which group, and this gateway's place among the others.
+    pub groups: Groups,
     /// To the receipts worker.
     pub acks: Acks,
     /// Makes and checks tokens.

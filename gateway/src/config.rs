@@ -62,6 +62,12 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=300))]
     pub heartbeat_secs: u64,
 
+    /// Seconds that the others wait for this gateway when it has died: sends to
+    /// groups fail when NATS is away for longer.
+    #[arg(long, env = "PETREL_LEASE_SECS", default_value_t = 15,
+          value_parser = clap::value_parser!(u64).range(3..=60))]
+    pub lease_secs: u64,
+
     /// Seconds a stopping gateway gives its clients to move elsewhere.
     #[arg(long, env = "PETREL_DRAIN_SECS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(0..=300))]
@@ -114,6 +120,11 @@ impl Config {
     /// How long a stopping gateway waits for its clients.
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_secs)
+    }
+
+    /// How long this gateway's lease lasts unless it is renewed.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_secs)
     }
 
     /// The interval of the server's pings.

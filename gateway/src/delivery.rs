@@ -37,13 +37,11 @@ impl App {
         ts: Micros,
     ) -> Result<Sent, Refusal> {
         self.limits.send(me.user)?;
+        check_media(send)?;
         let peer = match send.chat {
             ChatId::User(peer) => peer,
-            ChatId::Group(_) => {
-                return Err(Refusal::new(ErrorCode::NotFound, "there is no such group"));
-            }
+            ChatId::Group(group) => return self.deliver_to_group(me, send, group, ts).await,
         };
-        check_media(send)?;
         let (mine, theirs) = tokio::try_join!(self.known(me.user), self.known(peer))?;
         if mine.has_blocked(peer) {
             return Err(Refusal::new(ErrorCode::Blocked, "you have blocked this user"));
@@ -127,7 +125,7 @@ impl App {
     }
 
     /// The `ts` of a message that still lies in an inbox.
-    async fn ts_at(&self, user: UserId, seq: u64) -> Option<Micros> {
+    pub(crate) async fn ts_at(&self, user: UserId, seq: u64) -> Option<Micros> {
         let stored = self.inboxes.get(user, seq).await.ok().flatten()?;
         Head::parse(&stored).ok().map(|head| head.ts)
     }

@@ -9,6 +9,7 @@ mod app;
 mod config;
 mod connection;
 mod delivery;
+mod group;
 mod http;
 mod inlet;
 mod limits;

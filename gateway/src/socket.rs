@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use nats::{mux::Subscription, subject};
 use rand::RngExt as _;
 use schemas::{
@@ -13,7 +14,7 @@ use schemas::{
 };
 use tokio::{
     net::TcpStream,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -32,11 +33,13 @@ const SETTLE: Duration = Duration::from_secs(30);
 const LAST_SENDS: Duration = Duration::from_secs(5);
 
 /// Serves a client from the end of its handshake to its close.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, read: &[u8]) {
-    let mut connection = Connection::new(stream, read).await;
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, read: Bytes) {
+    // Even empty, it holds the whole buffer that the handshake was read into.
+    let mut connection = Connection::new(stream, &read).await;
+    drop(read);
     // Boxed: what the hello needs is gone while the session lasts.
     let code = match Box::pin(open(&app, &mut connection)).await {
-        Ok(open) => {
+        Ok(mut open) => {
             metrics::gauge!("petrel_sessions").increment(1);
             let code = open.run(&mut connection).await;
             metrics::gauge!("petrel_sessions").decrement(1);
@@ -46,7 +49,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, read: &[u8]) {
     };
     if let Some(code) = code {
         metrics::counter!("petrel_closes_total", "code" => code.code().to_string()).increment(1);
-        connection.close(code).await;
+        Box::pin(connection.close(code)).await;
     }
 }
 
@@ -135,7 +138,7 @@ async fn first_frame(connection: &mut Connection) -> Result<Hello, Ended> {
 }
 
 impl Open {
-    async fn run(mut self, connection: &mut Connection) -> Ended {
+    async fn run(&mut self, connection: &mut Connection) -> Ended {
         let mut actions = Vec::new();
         self.session.start(&mut actions);
         let app = Arc::clone(&self.app);
@@ -160,9 +163,12 @@ impl Open {
                     self.take(mail, &mut actions);
                 }
                 () = &mut timer => {
-                    if let Err(ended) = self.tick(connection, &mut timer, &mut actions).await {
+                    // Boxed, as all that is rare: it would take room in every session.
+                    let tick = Box::pin(self.tick(connection, &mut actions));
+                    if let Err(ended) = tick.await {
                         return ended;
                     }
+                    timer.as_mut().reset(self.next_deadline());
                 }
                 () = app.draining.cancelled(), if !drains => {
                     drains = true;
@@ -173,7 +179,7 @@ impl Open {
                 () = app.closing.cancelled() => break,
             }
         }
-        self.last_sends(connection, &mut actions).await
+        Box::pin(self.last_sends(connection, &mut actions)).await
     }
 
     /// Does what was decided, then sends messages for as long as there are some
@@ -243,7 +249,6 @@ impl Open {
     async fn tick(
         &mut self,
         connection: &mut Connection,
-        timer: &mut std::pin::Pin<Box<Sleep>>,
         actions: &mut Vec<Action>,
     ) -> Result<(), Ended> {
         let now = Instant::now();
@@ -266,19 +271,21 @@ impl Open {
             // Spread out, so that a storm of hellos is not one of looks for ever.
             self.settle = now + SETTLE.mul_f64(rand::rng().random_range(0.8..1.2));
         }
-        timer.as_mut().reset(self.next_deadline());
         Ok(())
     }
 
     /// The gateway's time is up: what is under way is finished, then it closes.
-    async fn last_sends(self, connection: &mut Connection, actions: &mut Vec<Action>) -> Ended {
-        let mut this = self;
+    async fn last_sends(
+        &mut self,
+        connection: &mut Connection,
+        actions: &mut Vec<Action>,
+    ) -> Ended {
         let finish = async {
-            while !this.session.is_settled() {
-                this.mailbox.arrived().await;
-                let mail = this.mailbox.take();
-                this.take(mail, actions);
-                if let Ok(Some(code)) = this.carry_out(connection, actions).await {
+            while !self.session.is_settled() {
+                self.mailbox.arrived().await;
+                let mail = self.mailbox.take();
+                self.take(mail, actions);
+                if let Ok(Some(code)) = self.carry_out(connection, actions).await {
                     return code;
                 }
             }

@@ -6,14 +6,17 @@ use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use nats::{Bus, Inboxes, ReceiptsKv, mux::Mux, subject};
 use store::Directory;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    acks::Acks, app::App, config::Config, http, inlet::Inlet, limits::Limits, password::Passwords,
-    roster::Roster, token::Tokens,
+    acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet, limits::Limits,
+    password::Passwords, roster::Roster, token::Tokens,
 };
 
+/// Connections that wait to be accepted; the system's own limit
+/// (`net.core.somaxconn`) may be lower.
+const ACCEPT_QUEUE: u32 = 16_384;
 /// How often the rate limits forget who was quiet.
 const SWEEP: Duration = Duration::from_secs(60);
 /// How long what is under way may take after the last session closed.
@@ -140,6 +143,15 @@ impl Running {
     }
 }
 
+/// Listens with a queue that holds the people of a gateway that just died: a
+/// connection that finds it full comes again only after a second or more.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
+}
+
 /// The first part to end stops all.
 async fn stop_all<E: std::fmt::Display>(
     stopped: CancellationToken,
@@ -165,6 +177,7 @@ async fn app(
     let roster = Roster::new(Arc::clone(&directory));
     let tasks = TaskTracker::new();
     let mux = Mux::start(&config.nats, &name, background, stopped.clone());
+    let groups = Groups::start(&bus, &name, config.lease(), background, stopped).await?;
     let app = App {
         name,
         mux: mux.clone(),
@@ -179,6 +192,7 @@ async fn app(
         closing: CancellationToken::new(),
         tasks,
         roster: roster.clone(),
+        groups,
         directory,
         bus,
         config,

@@ -37,7 +37,7 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
     tasks.spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => socket::serve(app, parts.io.into_inner(), &parts.read_buf).await,
+            Ok(parts) => socket::serve(app, parts.io.into_inner(), parts.read_buf).await,
             Err(_) => tracing::error!("the upgraded connection is no TCP stream"),
         }
     });

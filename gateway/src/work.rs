@@ -117,7 +117,10 @@ async fn renew(app: &App, me: Identity, token: &str) -> Renewal {
 }
 
 async fn tell_typing(app: &App, me: Identity, typing: Typing) {
-    let ChatId::User(peer) = typing.chat else { return };
+    let peer = match typing.chat {
+        ChatId::User(peer) => peer,
+        ChatId::Group(group) => return app.tell_group_typing(me, group, typing.on).await,
+    };
     if peer == me.user {
         return;
     }

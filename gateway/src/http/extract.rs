@@ -1,17 +1,24 @@
 //! What handlers take out of a request; what is wrong with it becomes a problem.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
+    body::{Body, BodyDataStream},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{header, request::Parts},
 };
-use schemas::ErrorCode;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use schemas::{ErrorCode, limits::CLIENT_FRAME_BYTES};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::problem::HttpError;
 use crate::{app::App, session::Identity};
+
+/// How long, and how much of, a body that is too large is still read.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Who asks, by their bearer token (RFC 6750).
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +27,10 @@ pub(crate) struct Bearer(pub Identity);
 /// A JSON body. Its media type is not asked for, as on the socket.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub T);
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(crate) struct OptionalJson<T>(pub T);
 
 /// An id in the path.
 #[derive(Debug)]
@@ -48,22 +59,67 @@ impl FromRequestParts<Arc<App>> for Bearer {
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = HttpError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, HttpError> {
-        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
-            let code = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
-                _ => ErrorCode::BadFrame,
-            };
-            HttpError::new(code, rejection.body_text())
-        })?;
-        // A list would pass for an object with its fields in order.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(HttpError::new(ErrorCode::BadFrame, "a body is a JSON object"));
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, HttpError> {
+        parse(&read(request.into_body()).await?).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, HttpError> {
+        let bytes = read(request.into_body()).await?;
+        if bytes.trim_ascii().is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    // A list would pass for an object with its fields in order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(HttpError::new(ErrorCode::BadFrame, "a body is a JSON object"));
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| HttpError::new(code_of(&error), error.to_string()))
+}
+
+async fn read(body: Body) -> Result<BytesMut, HttpError> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk =
+            chunk.map_err(|error| HttpError::new(ErrorCode::BadFrame, error.to_string()))?;
+        if bytes.len() + chunk.len() > CLIENT_FRAME_BYTES {
+            // A client that sends on, slower or longer than this, is cut off.
+            let _ = timeout(LINGER, drop_rest(chunks)).await;
+            let limit = format!("a body has at most {CLIENT_FRAME_BYTES} bytes");
+            return Err(HttpError::new(ErrorCode::TooLarge, limit));
         }
-        match serde_json::from_slice(&bytes) {
-            Ok(body) => Ok(Self(body)),
-            Err(error) => Err(HttpError::new(ErrorCode::BadFrame, error.to_string())),
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Reads on for a client that does not read an answer before it has sent all.
+async fn drop_rest(mut chunks: BodyDataStream) {
+    let mut dropped = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        dropped += chunk.len();
+        if dropped > LINGER_BYTES {
+            return;
         }
+    }
+}
+
+/// Types are told from values, as on the socket: the right type with an
+/// impossible value is `invalid`.
+fn code_of(error: &serde_json::Error) -> ErrorCode {
+    // serde tells the two apart in words only.
+    const MISTYPED: [&str; 3] = ["invalid type", "missing field", "duplicate field"];
+    let text = error.to_string();
+    if error.is_data() && !MISTYPED.iter().any(|words| text.starts_with(words)) {
+        ErrorCode::Invalid
+    } else {
+        ErrorCode::BadFrame
     }
 }
 
@@ -88,5 +144,38 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for QueryOf<T> {
             .await
             .map_err(|rejection| HttpError::invalid(rejection.body_text()))?;
         Ok(Self(query))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use schemas::http::{Login, PatchMe};
+
+    use super::*;
+
+    fn check<T: DeserializeOwned>(json: &str, code: ErrorCode) {
+        let error = serde_json::from_str::<T>(json).err().unwrap();
+        assert_eq!(code_of(&error), code, "{json}: {error}");
+    }
+
+    #[test]
+    fn a_mistyped_field_is_told_from_an_impossible_value() {
+        for json in [
+            "",
+            "{",
+            "{}",
+            r#"{"username":7}"#,
+            r#"{"username":"a","password":"b","device":{"id":7}}"#,
+            r#"{"username":"a","username":"b"}"#,
+            r#"{"username":"a","password":"\ud800"}"#,
+        ] {
+            check::<Login>(json, ErrorCode::BadFrame);
+        }
+        let login = r#"{"username":"a","password":"b","device":{"id":"d_1"}}"#;
+        check::<Login>(login, ErrorCode::Invalid);
+        check::<PatchMe>(r#"{"settings":{"last_seen":"friends"}}"#, ErrorCode::Invalid);
+        check::<PatchMe>(r#"{"settings":{"last_seen":7}}"#, ErrorCode::BadFrame);
+        check::<PatchMe>(r#"{"picture":"m_1"}"#, ErrorCode::Invalid);
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod docs;
 pub(crate) mod extract;
+mod groups;
 mod me;
 pub(crate) mod problem;
 mod users;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::StatusCode,
     response::IntoResponse as _,
     routing::{get, post, put},
 };
-use schemas::{ErrorCode, limits::CLIENT_FRAME_BYTES};
+use schemas::ErrorCode;
 
 use self::problem::HttpError;
 use crate::{app::App, upgrade};
@@ -35,6 +36,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/me/blocked", get(me::blocked))
         .route("/v1/me/blocked/{user}", put(me::block).delete(me::unblock))
         .route("/v1/users", get(users::list))
+        .route("/v1/groups", get(groups::list).post(groups::create))
+        .route("/v1/groups/{id}", get(groups::get).patch(groups::patch))
+        .route(
+            "/v1/groups/{id}/members/{user}",
+            put(groups::put_member).delete(groups::remove_member),
+        )
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(docs::openapi))
@@ -45,7 +52,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             HttpError::invalid("this path does not take this method")
                 .with_status(StatusCode::METHOD_NOT_ALLOWED)
         })
-        .layer(DefaultBodyLimit::max(CLIENT_FRAME_BYTES))
         .with_state(app)
 }
 
