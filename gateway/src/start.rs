@@ -41,7 +41,7 @@ pub struct Running {
 /// # Errors
 /// When an address is taken, or NATS or its streams are not there in time.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+    let listener = listen(config.listen).with_context(|| {
         format!("cannot listen on {}: is it in use? Set --listen", config.listen)
     })?;
     let addr = listener.local_addr()?;
