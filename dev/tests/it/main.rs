@@ -1,12 +1,16 @@
 //! Tests with real servers, all in one binary; a module per subject.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bad_input;
+mod chat;
 mod dev_command;
 mod directory;
 mod faults;
+mod http;
 mod inbox;
 mod leases;
 mod nats_server;
+mod people;
 mod receipts;
 mod stack;
 mod support;

@@ -1,6 +1,12 @@
 //! What tests share: a nats-server and a stack that nobody kills.
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use dev::{NatsServer, Stack, StackBuilder, SyncMode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// A nats-server for all tests of this process, without streams; it dies with
@@ -10,11 +16,14 @@ pub(crate) async fn shared_nats() -> &'static NatsServer {
     SHARED.get_or_init(async || NatsServer::start(SyncMode::Default).await.unwrap()).await
 }
 
-/// A stack of two gateways and a worker for all tests of this process; it dies
-/// with the process. Do not kill any of it: start one of your own for that.
+/// What signs the tokens of all stacks here.
+const SIGNING_KEY: [u8; 32] = *b"for these tests and nothing else";
+
+/// A stack of two gateways without limits and a worker for all tests of this
+/// process; it dies with the process. Do not kill any of it: start one of your own for that.
 pub(crate) async fn shared_stack() -> &'static Stack {
     static SHARED: OnceCell<Stack> = OnceCell::const_new();
-    SHARED.get_or_init(async || stack().gateways(2).start().await.unwrap()).await
+    SHARED.get_or_init(async || stack().gateways(2).limits(false).start().await.unwrap()).await
 }
 
 /// How to start a stack of one's own, with password hashes that cost little.
@@ -23,6 +32,21 @@ pub(crate) fn stack() -> StackBuilder {
     let stack = Stack::builder()
         .env("PETREL_ARGON2_MEMORY_KIB", "8")
         .env("PETREL_ARGON2_PASSES", "1")
-        .env("PETREL_DRAIN_SECS", "1");
+        .env("PETREL_DRAIN_SECS", "1")
+        .env("PETREL_SIGNING_KEY", STANDARD.encode(SIGNING_KEY));
     if std::env::var_os("PETREL_TEST_LOGS").is_some() { stack.log_to_stderr() } else { stack }
+}
+
+/// The same token with other claims, and a signature that is good.
+pub(crate) fn resign(token: &str, change: impl FnOnce(&mut Value)) -> String {
+    let payload = token.split('.').nth(1).unwrap();
+    let mut claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    change(&mut claims);
+    sign(&claims, &SIGNING_KEY)
+}
+
+/// A token with these claims under any key.
+pub(crate) fn sign(claims: &Value, key: &[u8]) -> String {
+    let (header, key) = (Header::new(Algorithm::HS256), EncodingKey::from_secret(key));
+    jsonwebtoken::encode(&header, claims, &key).unwrap()
 }
