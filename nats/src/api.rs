@@ -224,16 +224,27 @@ impl Requester {
         timeout: Duration,
         answer: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
+        let lost = self.lost();
         if self.client.connection_state() != State::Connected {
             return Err(ApiError::NotConnected);
         }
         tokio::select! {
             biased;
             answer = answer => answer,
-            Ok(()) = losses.changed() => Err(ApiError::NotConnected),
+            () = lost => Err(ApiError::NotConnected),
             () = tokio::time::sleep(timeout) => Err(ApiError::TimedOut),
+        }
+    }
+
+    /// The next loss of the connection after this call.
+    pub(crate) fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        async move {
+            if losses.changed().await.is_err() {
+                // The client is gone: nothing is left to be lost.
+                std::future::pending().await
+            }
         }
     }
 }

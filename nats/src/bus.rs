@@ -143,6 +143,12 @@ impl Bus {
         }
     }
 
+    /// Resolves when the connection is lost, after this call: what the server
+    /// kept in memory may have gone with it.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.requester.lost()
+    }
+
     async fn check(&self, declared: &Topology) -> Result<(), NotReady> {
         for stream in declared.streams() {
             let live = self.stream_config(&stream.name).await?;

@@ -91,6 +91,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let bus = Bus::connect(&config.nats, "petrel workers").await?;
     volatile::restore(&bus).await;
     bus.ready().await?;
+    let (keeping, until) = (bus.clone(), ending.clone());
+    tasks.run("volatile", async move {
+        until.near_or(volatile::keep(&keeping)).await;
+    });
     tasks.run("receipts", receipts_worker(&config, &bus, &ending, pulling).run());
     info!(admin = %admin_addr, "workers started");
 

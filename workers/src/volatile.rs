@@ -5,6 +5,8 @@
 //! with its consumers, and acknowledgements would have no taker until somebody
 //! ran `nats apply`. Its workers know what it was.
 
+use std::time::Duration;
+
 use async_nats::jetstream::{
     ErrorCode,
     consumer::pull,
@@ -12,13 +14,29 @@ use async_nats::jetstream::{
     stream::{ConsumerErrorKind, StorageType},
 };
 use nats::{Bus, Topology, subject, topology::Consumer};
+use tokio::time::sleep;
 use tracing::{info, warn};
+
+/// While JetStream does not answer, it is asked again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Restores them whenever the server they were on may have died, for ever.
+/// Nobody who pulls from them would notice before two heartbeats have failed.
+pub(crate) async fn keep(bus: &Bus) {
+    loop {
+        let lost = bus.lost();
+        while !restore(bus).await {
+            sleep(LOOK_AGAIN).await;
+        }
+        lost.await;
+    }
+}
 
 /// Makes the declared in-memory streams and their consumers again where they
 /// are missing. What exists is left as it is, and nothing is made before the
-/// operator made the inboxes.
-pub(crate) async fn restore(bus: &Bus) {
-    let Some(topology) = topology(bus).await else { return };
+/// operator made the inboxes. Says whether it could look.
+pub(crate) async fn restore(bus: &Bus) -> bool {
+    let Some(topology) = topology(bus).await else { return false };
     let streams = topology.streams();
     let in_memory = || streams.iter().filter(|stream| stream.storage == StorageType::Memory);
     for stream in in_memory() {
@@ -35,6 +53,7 @@ pub(crate) async fn restore(bus: &Bus) {
             report("consumer", &name, made.map(drop));
         }
     }
+    true
 }
 
 /// What was declared, as the inboxes tell: they lie on disk.

@@ -168,7 +168,7 @@ impl Ending {
     }
 
     /// What the future gives, unless the end is near.
-    async fn near_or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn near_or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             () = self.drain.cancelled() => None,

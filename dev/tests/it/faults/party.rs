@@ -88,11 +88,17 @@ impl Party {
     /// Waits until all that was said is confirmed, shown to everybody it was
     /// said to, delivered and read; then looks at every promise.
     pub(super) async fn settles(&self) {
+        self.is_shown_everything().await;
+        join_all(self.guests.iter().map(|guest| self.is_read_by_all(guest))).await;
+        promises::check(&self.guests);
+    }
+
+    /// Waits until all that was said is confirmed, and shown to everybody it was
+    /// said to.
+    pub(super) async fn is_shown_everything(&self) {
         let all_sent = |notes: &Notes| notes.unconfirmed() == 0;
         join_all(self.guests.iter().map(|guest| guest.until("all ticks of Sent", all_sent))).await;
         join_all(self.guests.iter().map(|guest| self.is_shown_all(guest))).await;
-        join_all(self.guests.iter().map(|guest| self.is_read_by_all(guest))).await;
-        promises::check(&self.guests);
     }
 
     /// Waits until no inbox holds anything.
