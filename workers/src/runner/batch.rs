@@ -36,7 +36,8 @@ const DEAD_SEQUENCE: &str = "Petrel-Sequence";
 pub(super) struct Batch {
     pub(super) events: Vec<Message>,
     pub(super) ack_wait: Duration,
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    /// Room for these events, held until they are settled.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Batch {

@@ -3,6 +3,7 @@
 //! acknowledges after the effect.
 
 mod batch;
+mod intake;
 mod pull;
 
 use std::{

@@ -1,152 +1,167 @@
-//! Pulling: a permit first, then the next event and whatever has come with it.
+//! Pull requests, and what comes of them.
+//!
+//! async-nats has streams of pulled messages, but one that is told to end goes
+//! on asking for more while it is emptied: what then arrives would wait for
+//! `ack_wait` before anybody else got it.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
-use async_nats::jetstream::{
-    AckKind, Message,
-    consumer::{PullConsumer, StreamError, pull},
+use async_nats::{
+    HeaderMap, Message, StatusCode, Subject, Subscriber,
+    jetstream::{self, AckKind},
 };
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
-use tracing::info;
+use nats::Bus;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Handler, Runner, Turn, batch::Batch};
-use crate::volatile;
+use super::Source;
 
-/// Events asked for ahead. They lie ready when a batch is finished; with the
-/// client's own buffering at most one and a half times as many.
+/// Events of one pull request. The next is made when half of them have come,
+/// so that some lie ready when a batch is finished.
 const PULLED_AHEAD: usize = 256;
 /// One pull request stands for so long before it is renewed.
-const PULL_EXPIRES: Duration = Duration::from_secs(30);
-/// The server says this often that it is there; twice as much silence is an error.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const EXPIRES: Duration = Duration::from_secs(30);
+/// The server says this often that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After so long without a word it is taken for gone.
+const SILENCE: Duration = Duration::from_secs(3);
 /// What was pulled ahead but not handled goes to another worker after this.
 const GIVEN_BACK_FOR: Duration = Duration::from_millis(500);
-/// How long a drain waits for events that are on the way, to give them back
-/// too; what comes later is delivered again after the consumer's `ack_wait`.
-const GIVING_BACK: Duration = Duration::from_millis(50);
+/// How long events that were asked for are waited for, to be given back.
+const GIVING_BACK: Duration = Duration::from_millis(100);
 
-/// Why a pull ended.
+/// Why no more can be pulled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
     /// Stream or consumer are not there, or nobody answers.
     #[error("no consumer: {0}")]
-    Consumer(#[source] async_nats::jetstream::stream::ConsumerError),
+    Consumer(#[source] jetstream::stream::ConsumerError),
     /// No subscription for what is pulled.
     #[error("no subscription: {0}")]
-    Subscribe(#[source] StreamError),
-    /// The server or the connection let go.
-    #[error("{0}")]
-    Pull(#[source] pull::MessagesError),
+    Subscribe(#[source] async_nats::SubscribeError),
+    /// No request for more.
+    #[error("nothing can be asked for: {0}")]
+    Ask(#[source] async_nats::PublishError),
+    /// The server ended the request.
+    #[error("the server says {status}: {description}")]
+    Ended {
+        /// In the manner of HTTP.
+        status: StatusCode,
+        /// For people.
+        description: String,
+    },
+    /// Neither events nor heartbeats.
+    #[error("no word for {SILENCE:?}")]
+    Silent,
     /// The client is closed.
     #[error("the connection to NATS is closed")]
     Closed,
 }
 
-impl<H: Handler> Runner<H> {
-    /// Pulls and handles until the end is near.
-    pub(super) async fn pull(&self) -> Result<(), PullError> {
-        let Some(consumer) = self.ending.near_or(self.consumer()).await else { return Ok(()) };
-        let consumer = consumer?;
-        let ack_wait = consumer.cached_info().config.ack_wait;
-        let mut messages = consumer
-            .stream()
-            .max_messages_per_batch(PULLED_AHEAD)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(PullError::Subscribe)?;
-        info!(worker = self.source.worker, ?ack_wait, "pulling");
-        self.pulling.store(true, Ordering::Relaxed);
+/// Events of one durable consumer, as they come.
+pub(super) struct Pull {
+    bus: Bus,
+    /// Where requests go.
+    next: String,
+    /// Where events come.
+    inbox: Subject,
+    incoming: Subscriber,
+    /// Asked for but not here yet.
+    outstanding: usize,
+}
+
+impl Pull {
+    pub(super) async fn open(bus: &Bus, source: Source) -> Result<Self, PullError> {
+        let Source { stream, consumer, .. } = source;
+        let inbox = Subject::from(bus.client.new_inbox());
+        let incoming = bus.client.subscribe(inbox.clone()).await.map_err(PullError::Subscribe)?;
+        let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+        Ok(Self { bus: bus.clone(), next, inbox, incoming, outstanding: 0 })
+    }
+
+    /// Waits for the next event.
+    pub(super) async fn next(&mut self) -> Result<jetstream::Message, PullError> {
         loop {
-            let Some((turn, permit)) = self.ending.near_or(self.permits()).await else { break };
-            let Some(first) = self.ending.near_or(messages.next()).await else { break };
-            let first = first.ok_or(PullError::Closed)?.map_err(PullError::Pull)?;
-            let (events, permit, failure) = self.ready(first, permit, &mut messages);
-            self.spawn(Batch { events, ack_wait, _permit: permit }, turn);
-            if let Some(error) = failure {
-                return Err(error);
+            if self.outstanding <= PULLED_AHEAD / 2 {
+                self.ask().await?;
+            }
+            let message = timeout(SILENCE, self.incoming.next()).await;
+            let message = message.map_err(|_| PullError::Silent)?.ok_or(PullError::Closed)?;
+            if let Some(event) = self.take(message)? {
+                return Ok(event);
             }
         }
-        if !self.ending.abandon.is_cancelled() {
-            give_back(messages).await;
+    }
+
+    /// The next event if it is here already.
+    pub(super) fn ready(&mut self) -> Result<Option<jetstream::Message>, PullError> {
+        while let Some(message) = self.incoming.next().now_or_never() {
+            if let Some(event) = self.take(message.ok_or(PullError::Closed)?)? {
+                return Ok(Some(event));
+            }
         }
+        Ok(None)
+    }
+
+    /// Asks for nothing more, and hands what was asked for to the other workers
+    /// at once. They would get it anyway, but only when nobody has acknowledged
+    /// it for `ack_wait`. Gives how many there were.
+    pub(super) async fn give_back(mut self) -> usize {
+        let until = Instant::now() + GIVING_BACK;
+        let mut given_back = 0;
+        while self.outstanding > 0
+            && let Ok(Some(message)) = timeout_at(until, self.incoming.next()).await
+        {
+            let Ok(event) = self.take(message) else { break };
+            if let Some(event) = event
+                && event.ack_with(AckKind::Nak(Some(GIVEN_BACK_FOR))).await.is_ok()
+            {
+                given_back += 1;
+            }
+        }
+        given_back
+    }
+
+    async fn ask(&mut self) -> Result<(), PullError> {
+        let request = format!(
+            r#"{{"batch":{PULLED_AHEAD},"expires":{},"idle_heartbeat":{}}}"#,
+            EXPIRES.as_nanos(),
+            HEARTBEAT.as_nanos(),
+        );
+        let asked = self.bus.client.publish_with_reply(
+            self.next.clone(),
+            self.inbox.clone(),
+            Bytes::from(request),
+        );
+        asked.await.map_err(PullError::Ask)?;
+        self.outstanding += PULLED_AHEAD;
         Ok(())
     }
 
-    /// The consumer, which is made again if it vanished with its server.
-    async fn consumer(&self) -> Result<PullConsumer, PullError> {
-        let context = &self.bus.jetstream;
-        let (stream, consumer) = (self.source.stream, self.source.consumer);
-        match context.get_consumer_from_stream(consumer, stream).await {
-            Ok(consumer) => Ok(consumer),
-            Err(_) => {
-                volatile::restore(&self.bus).await;
-                context
-                    .get_consumer_from_stream(consumer, stream)
-                    .await
-                    .map_err(PullError::Consumer)
+    /// An event, or nothing but a word about a request.
+    fn take(&mut self, message: Message) -> Result<Option<jetstream::Message>, PullError> {
+        match message.status {
+            None => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                let context = self.bus.jetstream.clone();
+                Ok(Some(jetstream::Message { message, context }))
+            }
+            Some(StatusCode::IDLE_HEARTBEAT) => Ok(None),
+            Some(StatusCode::TIMEOUT) => {
+                let unserved = unserved(message.headers.as_ref()).unwrap_or(PULLED_AHEAD);
+                self.outstanding = self.outstanding.saturating_sub(unserved);
+                Ok(None)
+            }
+            Some(status) => {
+                let description = message.description.unwrap_or_default();
+                Err(PullError::Ended { status, description })
             }
         }
-    }
-
-    /// The right to pull: the turn, and room for one event.
-    async fn permits(&self) -> (Turn, Option<OwnedSemaphorePermit>) {
-        // Neither semaphore is ever closed.
-        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        let permit = Arc::clone(&self.in_hand).acquire_owned().await.ok();
-        (Turn { _permit: turn }, permit)
-    }
-
-    /// The first event, and whatever is there already as far as there is room.
-    fn ready(
-        &self,
-        first: Message,
-        mut permit: Option<OwnedSemaphorePermit>,
-        messages: &mut pull::Stream,
-    ) -> (Vec<Message>, Option<OwnedSemaphorePermit>, Option<PullError>) {
-        let mut events = vec![first];
-        while events.len() < self.bounds.batch {
-            let Ok(more) = Arc::clone(&self.in_hand).try_acquire_owned() else { break };
-            match messages.next().now_or_never() {
-                Some(Some(Ok(event))) => events.push(event),
-                Some(Some(Err(error))) => return (events, permit, Some(PullError::Pull(error))),
-                Some(None) => return (events, permit, Some(PullError::Closed)),
-                None => break,
-            }
-            if let Some(permit) = &mut permit {
-                permit.merge(more);
-            }
-        }
-        (events, permit, None)
-    }
-
-    fn spawn(&self, batch: Batch, turn: Turn) {
-        let (handler, bus) = (Arc::clone(&self.handler), self.bus.clone());
-        let (worker, abandon) = (self.source.worker, self.ending.abandon.clone());
-        self.batches.spawn(async move {
-            tokio::select! {
-                biased;
-                () = abandon.cancelled() => {}
-                () = batch.run(worker, &*handler, &bus, turn) => {}
-            }
-        });
     }
 }
 
-/// Hands what was pulled ahead to the other workers at once. They would get it
-/// anyway, but only when nobody has acknowledged it for `ack_wait`.
-async fn give_back(mut messages: pull::Stream) {
-    let until = Instant::now() + GIVING_BACK;
-    let mut given_back = 0;
-    while let Ok(Some(Ok(event))) = timeout_at(until, messages.next()).await {
-        if event.ack_with(AckKind::Nak(Some(GIVEN_BACK_FOR))).await.is_ok() {
-            given_back += 1;
-        }
-    }
-    info!(events = given_back, "given back unhandled");
+/// How much of a request that has expired did not come.
+fn unserved(headers: Option<&HeaderMap>) -> Option<usize> {
+    headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()
 }
