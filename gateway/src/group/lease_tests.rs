@@ -66,7 +66,9 @@ async fn lease(server: &Server, stop: &CancellationToken) -> (Lease, Arc<AtomicU
     let (keeper, lease) = Keeper::take(server.clone(), LIFE).await.unwrap();
     let lapses = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&lapses);
-    let lapsed = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+    let lapsed = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
     tokio::spawn(keeper.keep(stop.clone(), lapsed, || true));
     (lease, lapses)
 }
@@ -119,10 +121,12 @@ async fn a_first_lease_that_cannot_be_had_is_an_error() {
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = (0..3_000u64, 0..3_000u64, any::<bool>(), any::<bool>())
         .prop_map(|(there, back, stored, answered)| Fate { there, back, stored, answered });
-    prop::collection::vec(prop_oneof![1 => Just(Fate::GOOD), 2 => fate], 0..60)
+    prop::collection::vec(prop_oneof![1 => Just(Fate::GOOD), 2 => fate], 0..20)
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
     /// Whatever becomes of the renewals, nobody acts on a lease that the server
     /// does not have.
     #[test]
@@ -132,15 +136,16 @@ proptest! {
             let fates = std::iter::once(Fate::GOOD).chain(fates);
             let (server, stop) = (Server::fated(fates), CancellationToken::new());
             let (lease, _) = lease(&server, &stop).await;
-            for _ in 0..2_000 {
+            for _ in 0..500 {
                 let seen = lease.while_held(|term| async move {
-                    sleep(Duration::from_millis(37)).await;
+                    sleep(Duration::from_millis(97)).await;
                     term.check()
                 });
                 let holds = seen.await == Ok(Ok(()));
                 assert!(!holds || server.has_lease());
-                sleep(Duration::from_millis(41)).await;
+                sleep(Duration::from_millis(101)).await;
             }
+            sleep(10 * LIFE).await;
             assert_eq!(lease.while_held(async |_| ()).await, Ok(()), "it comes back");
         });
     }
