@@ -71,6 +71,7 @@ macro_rules! directory_contract {
             group_races::a_change_is_told_once,
             group_races::removal_and_promotion_take_turns,
             group_races::somebody_is_always_left_in_charge,
+            group_races::nobody_is_added_to_a_group_that_is_gone,
             group_races::two_admins_cannot_depose_each_other,
             group_races::who_is_in_a_group_finds_it_whatever_raced,
             group_races::who_is_in_a_group_finds_it_whoever_overtook,

@@ -44,7 +44,12 @@ struct TooLate;
 
 impl Patience {
     pub(crate) fn new() -> Self {
-        Self { until: Instant::now() + CALL, tries: 0 }
+        Self::within(CALL)
+    }
+
+    /// Patience for longer than one call.
+    pub(crate) fn within(time: Duration) -> Self {
+        Self { until: Instant::now() + time, tries: 0 }
     }
 
     /// Waits for one request's answer.

@@ -13,7 +13,7 @@ use super::{
     groups::{finds, group, is_refused, people, stored, users},
     interrupted, race,
 };
-use crate::{GroupChange, GroupError, GroupRefusal};
+use crate::{DirectoryError, GroupChange, GroupError, GroupRefusal};
 
 /// Rounds of a race that has more than one way to end.
 const ROUNDS: usize = 8;
@@ -137,6 +137,42 @@ pub async fn somebody_is_always_left_in_charge(directory: Tested) {
     assert_eq!(outcomes.pop().map(|last| last.group), Some(group.clone()));
     assert_eq!(users(&group), people[RACERS..]);
     assert!(group.has_admin(people[RACERS]));
+}
+
+/// Who is added while the last member leaves is in the group, and in charge of
+/// it; or there is no group, and nobody was added.
+pub async fn nobody_is_added_to_a_group_that_is_gone(directory: Tested) {
+    for _ in 0..ROUNDS {
+        let people = people(1 + RACERS);
+        let admin = people[0];
+        let id = group(&directory, &people[..1]).await.id;
+        let outcomes = race_of(&directory, |directory, number| {
+            let user = if number == RACERS / 2 { admin } else { people[1 + number] };
+            async move {
+                if user == admin {
+                    directory.remove_member(id, admin, admin).await
+                } else {
+                    directory.add_member(id, admin, user, None).await
+                }
+            }
+        });
+        let mut added = Vec::new();
+        for outcome in outcomes.await {
+            match outcome {
+                Ok(outcome) => added.extend(outcome.joined()),
+                Err(GroupError::Refused(GroupRefusal::NotMember)) => {}
+                Err(GroupError::Directory(DirectoryError::NotFound(_))) => {}
+                Err(error) => panic!("neither added nor too late: {error:?}"),
+            }
+        }
+        added.sort_unstable();
+        let group = directory.group_fresh(id).await.expect("answers");
+        let mut members = group.as_ref().map(users).unwrap_or_default();
+        assert_eq!(group.is_some(), !members.is_empty());
+        assert_eq!(group.is_some(), group.is_some_and(|group| group.has_admin(members[0])));
+        members.sort_unstable();
+        assert_eq!(members, added);
+    }
 }
 
 /// Two admins who demote each other do not both succeed.

@@ -1,0 +1,150 @@
+//! The directory in MongoDB: a collection of users and one of groups, whose
+//! documents are each changed by compare-and-set on a revision of their own.
+//!
+//! | collection | document | index |
+//! |---|---|---|
+//! | `users` | the user with devices, token state, blocks and settings | `username_folded`, unique |
+//! | `groups` | the group with its members | `members.user` |
+//!
+//! Nothing here asks for more than one document at a time to be atomic: no
+//! transactions, no sessions, no bulk writes, no update pipelines.
+
+mod answer;
+mod connection;
+mod records;
+
+use std::collections::HashMap;
+
+use mongodb::bson::doc;
+use schemas::{GroupId, UserId};
+
+pub(crate) use self::connection::check;
+use self::records::Records;
+use crate::{
+    document::{GroupDocument, UserDocument},
+    documents::{Age, Decided, Documents, NAME_TAKEN},
+    error::DirectoryError,
+    group::{GroupError, GroupOutcome},
+    open::OpenError,
+    username::Username,
+};
+
+/// The field that makes usernames unique. It is not the document's own: those
+/// keep fields they do not know, and a name never changes.
+const USERNAME: &str = "username_folded";
+/// The field that leads from a member to the groups.
+const MEMBER: &str = "members.user";
+
+/// The directory in a MongoDB database. Cheap to clone.
+///
+/// Writes are answered by a majority and so are the newest reads, by the
+/// primary: what was answered stays. Other reads go to a secondary while there
+/// is no primary.
+#[derive(Clone)]
+pub struct MongoDirectory {
+    users: Records<UserDocument>,
+    groups: Records<GroupDocument>,
+}
+
+impl MongoDirectory {
+    /// Connects to the database named in a connection string, or else
+    /// `petrel`, and sees to its indexes. Waits for the server for up to
+    /// [`OPEN_DEADLINE`](crate::OPEN_DEADLINE). Afterwards a lost connection
+    /// comes back by itself.
+    ///
+    /// # Errors
+    /// When the connection string is wrong, no server answers in time, or an
+    /// index is there with other properties.
+    pub async fn connect(uri: &str) -> Result<Self, OpenError> {
+        let database = connection::connect(uri).await?;
+        let directory = Self {
+            users: Records::new(database.collection("users")),
+            groups: Records::new(database.collection("groups")),
+        };
+        directory.users.index(USERNAME, true).await?;
+        directory.groups.index(MEMBER, false).await?;
+        tracing::info!(database = database.name(), "the directory is in MongoDB");
+        Ok(directory)
+    }
+}
+
+impl Documents for MongoDirectory {
+    async fn read_user(
+        &self,
+        id: UserId,
+        age: Age,
+    ) -> Result<Option<UserDocument>, DirectoryError> {
+        self.users.find_one(doc! { "_id": id.to_string() }, age).await
+    }
+
+    async fn read_users(&self, ids: &[UserId]) -> Result<Vec<UserDocument>, DirectoryError> {
+        let mut found = HashMap::new();
+        for age in [Age::Any, Age::Newest] {
+            let missing = ids.iter().filter(|id| !found.contains_key(*id));
+            let missing: Vec<String> = missing.map(UserId::to_string).collect();
+            if missing.is_empty() {
+                break;
+            }
+            let users = self.users.find(doc! { "_id": { "$in": missing } }, age).await?;
+            found.extend(users.into_iter().map(|user| (user.id(), user)));
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    async fn read_user_named(
+        &self,
+        username: &Username,
+    ) -> Result<Option<UserDocument>, DirectoryError> {
+        self.users.find_one(doc! { USERNAME: username.folded() }, Age::Any).await
+    }
+
+    async fn insert_user(
+        &self,
+        user: UserDocument,
+        username: &Username,
+    ) -> Result<(), DirectoryError> {
+        let id = user.id().to_string();
+        let inserted = self.users.insert(&id, &user, doc! { USERNAME: username.folded() }).await?;
+        if inserted { Ok(()) } else { Err(NAME_TAKEN) }
+    }
+
+    async fn edit_user<T: Send>(
+        &self,
+        id: UserId,
+        mut decide: impl FnMut(UserDocument, Option<&T>) -> Decided<UserDocument, T> + Send,
+    ) -> Result<T, DirectoryError> {
+        self.users
+            .change(&id.to_string(), |user, earlier| {
+                decide(user.ok_or(DirectoryError::NotFound("user"))?, earlier)
+            })
+            .await
+    }
+
+    async fn read_group(
+        &self,
+        id: GroupId,
+        age: Age,
+    ) -> Result<Option<GroupDocument>, DirectoryError> {
+        self.groups.find_one(doc! { "_id": id.to_string() }, age).await
+    }
+
+    async fn read_groups_of(&self, user: UserId) -> Result<Vec<GroupDocument>, DirectoryError> {
+        self.groups.find(doc! { MEMBER: user.to_string() }, Age::Newest).await
+    }
+
+    async fn insert_group(&self, group: GroupDocument) -> Result<(), DirectoryError> {
+        self.groups.insert(&group.id().to_string(), &group, doc! {}).await.map(drop)
+    }
+
+    async fn edit_group(
+        &self,
+        id: GroupId,
+        decide: impl FnMut(
+            Option<GroupDocument>,
+            Option<&GroupOutcome>,
+        ) -> Decided<GroupDocument, GroupOutcome, GroupError>
+        + Send,
+    ) -> Result<GroupOutcome, GroupError> {
+        self.groups.change(&id.to_string(), decide).await
+    }
+}
