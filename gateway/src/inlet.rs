@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nats::{
     mux::{Delivery, Sink},
-    subject::ReceiptsKey,
+    subject::{ReceiptsKey, Told},
 };
 use schemas::{
-    Micros, UserId,
+    DeviceId, Micros, UserId,
     event::{Notice, ReadMarks, Watermark},
     server::{ReadSync, Receipt},
 };
@@ -25,10 +25,8 @@ use crate::{
 /// One subscription's end.
 #[derive(Debug, Clone)]
 pub(crate) enum Inlet {
-    /// A device's stored messages.
-    Live(Arc<Mailbox>),
-    /// A user's receipts and notices.
-    Notify(Arc<Mailbox>),
+    /// All that a user's sessions are told, for the session of this device.
+    Session(DeviceId, Arc<Mailbox>),
     /// Changes of anybody's devices, blocks or settings.
     Changed(Roster),
 }
@@ -36,23 +34,26 @@ pub(crate) enum Inlet {
 impl Sink for Inlet {
     fn deliver(&self, delivery: Delivery<'_>) {
         match self {
-            Self::Live(mailbox) => match live(&delivery) {
-                Some(live) => mailbox.live(live),
-                None => mailbox.live_gap(),
-            },
-            Self::Notify(mailbox) => match ReceiptsKey::parse(delivery.subject) {
-                Some(key) => {
+            Self::Session(device, mailbox) => match Told::parse(delivery.subject) {
+                Some(Told::Message(to)) if to == *device => match live(&delivery) {
+                    Some(live) => mailbox.live(live),
+                    None => mailbox.live_gap(),
+                },
+                // Another device of the user has a session of its own for it.
+                Some(Told::Message(_)) => {}
+                Some(Told::Changed(key)) => {
                     let revision = delivery.number("Nats-Sequence");
                     let change = revision.and_then(|rev| change(key, delivery.payload, rev));
                     // Not a value: a key that was removed by hand.
                     change.into_iter().for_each(|change| mailbox.change(change));
                 }
-                None => match serde_json::from_slice::<Notice>(delivery.payload) {
+                Some(Told::Notice) => match serde_json::from_slice::<Notice>(delivery.payload) {
                     Ok(notice) => mailbox.notice(notice),
                     Err(error) => {
                         tracing::warn!(subject = delivery.subject, %error, "unreadable notice");
                     }
                 },
+                None => tracing::warn!(subject = delivery.subject, "told of something unknown"),
             },
             Self::Changed(roster) => {
                 let user = delivery.subject.rsplit('.').next().and_then(|user| user.parse().ok());
@@ -65,8 +66,10 @@ impl Sink for Inlet {
 
     fn gap(&self) {
         match self {
-            Self::Live(mailbox) => mailbox.live_gap(),
-            Self::Notify(mailbox) => mailbox.changes_gap(),
+            Self::Session(_, mailbox) => {
+                mailbox.live_gap();
+                mailbox.changes_gap();
+            }
             Self::Changed(roster) => roster.forget_all(),
         }
     }

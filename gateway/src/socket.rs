@@ -53,13 +53,13 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, read: Bytes) {
     }
 }
 
-/// An authenticated connection. Dropping it ends its subscriptions.
+/// An authenticated connection. Dropping it ends its subscription.
 struct Open {
     app: Arc<App>,
     me: Identity,
     session: Session,
     mailbox: Arc<Mailbox>,
-    _subscriptions: [Subscription<Inlet>; 2],
+    _subscription: Subscription<Inlet>,
     expires: Instant,
     heard: Instant,
     next_beat: Instant,
@@ -79,11 +79,8 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
     let access = app.tokens.check_access(&hello.token).map_err(|_| refused)?;
     let me = access.identity;
     let mailbox = Arc::new(Mailbox::default());
-    let live = subject::live(app.bus.shards, me.user, me.device);
-    let subscriptions = [
-        app.mux.subscribe(&live, Inlet::Live(Arc::clone(&mailbox))),
-        app.mux.subscribe(&subject::notify_wildcard(me.user), Inlet::Notify(Arc::clone(&mailbox))),
-    ];
+    let inlet = Inlet::Session(me.device, Arc::clone(&mailbox));
+    let subscription = app.mux.subscribe(&subject::user_wildcard(me.user), inlet);
     // Subscribed before the device is checked and the inbox is read, so that
     // neither a revocation nor a message can fall between.
     app.mux.flush().await.map_err(|_| Some(CloseCode::TryAgainLater))?;
@@ -112,7 +109,7 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
         me,
         session: Session::new(me, id, opened, hello.receipts_after, read_receipts),
         mailbox,
-        _subscriptions: subscriptions,
+        _subscription: subscription,
         expires: until(access.expires),
         heard: now,
         next_beat: now + app.config.heartbeat(),

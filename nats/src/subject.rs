@@ -84,14 +84,46 @@ pub(crate) fn inboxes_prefix(shards: Shards, user: UserId) -> String {
     format!("inbox.{}.{user}.", shards.of(user))
 }
 
-/// Where a shard's stored messages are republished.
-pub fn live_wildcard(shard: Shard) -> String {
-    format!("live.{shard}.>")
+/// All inboxes of a shard, told apart by user and device.
+pub(crate) fn inbox_pattern(shard: Shard) -> String {
+    format!("inbox.{shard}.*.*")
 }
 
+/// Where a shard's stored messages are republished: [`live`] of each.
+pub(crate) const INBOX_REPUBLISHED: &str = "user.{{wildcard(1)}}.message.{{wildcard(2)}}";
+
 /// Where one device's stored messages are republished.
-pub fn live(shards: Shards, user: UserId, device: DeviceId) -> String {
-    format!("live.{}.{user}.{device}", shards.of(user))
+pub fn live(user: UserId, device: DeviceId) -> String {
+    format!("user.{user}.message.{device}")
+}
+
+/// All that one user's sessions are told, in one subscription (ADR 8): messages
+/// for any of the user's devices, receipts, reading, notices.
+pub fn user_wildcard(user: UserId) -> String {
+    format!("user.{user}.>")
+}
+
+/// What something told to a user's sessions is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// See [`live`].
+    Message(DeviceId),
+    /// A change of the receipts bucket.
+    Changed(ReceiptsKey),
+    /// See [`notice`].
+    Notice,
+}
+
+impl Told {
+    /// Reads the subject of something that [`user_wildcard`] brought.
+    pub fn parse(subject: &str) -> Option<Self> {
+        let (_, about) = subject.strip_prefix("user.")?.split_once('.')?;
+        match about.split_once('.') {
+            Some(("message", device)) => device.parse().ok().map(Self::Message),
+            Some(_) => ReceiptsKey::parse(subject).map(Self::Changed),
+            None => (about == "notice").then_some(Self::Notice),
+        }
+    }
 }
 
 /// The work queue of the receipts workers.
@@ -106,7 +138,7 @@ pub const RECEIPTS_CONSUMER: &str = "receipts";
 /// The bucket of watermarks; its stream is `KV_receipts`.
 pub const RECEIPTS_BUCKET: &str = "receipts";
 /// Where the bucket of watermarks is republished.
-pub(crate) const RECEIPTS_REPUBLISHED: &str = "notify.>";
+pub(crate) const RECEIPTS_REPUBLISHED: &str = "user.>";
 /// The bucket of the embedded directory.
 pub const DIRECTORY_BUCKET: &str = "directory";
 /// The bucket of the gateways' leases.
@@ -159,7 +191,7 @@ impl ReceiptsKey {
     /// Reads a key back, from the bucket's subject or from where it was republished.
     pub fn parse(subject: &str) -> Option<Self> {
         let rest =
-            subject.strip_prefix("$KV.receipts.").or_else(|| subject.strip_prefix("notify."))?;
+            subject.strip_prefix("$KV.receipts.").or_else(|| subject.strip_prefix("user."))?;
         let mut tokens = rest.split('.').skip(1);
         let key = match (tokens.next()?, tokens.next()?, tokens.next()) {
             ("receipt", chat, Some(reader)) => {
@@ -177,15 +209,9 @@ pub fn receipts_of(user: UserId) -> String {
     format!("$KV.receipts.{user}.>")
 }
 
-/// Where the receipts bucket is republished, and notices are sent: all that
-/// one user's sessions are told besides messages.
-pub fn notify_wildcard(user: UserId) -> String {
-    format!("notify.{user}.>")
-}
-
 /// Where a [`schemas::event::Notice`] for all of a user's sessions goes.
 pub fn notice(user: UserId) -> String {
-    format!("notify.{user}.notice")
+    format!("user.{user}.notice")
 }
 
 /// Told when a user's devices, blocks or settings changed, so caches let go.
@@ -220,13 +246,18 @@ mod tests {
         let key = receipt_key(alice, ChatId::User(bob), bob);
         let receipt = ReceiptsKey::Receipt { chat: ChatId::User(bob), reader: bob };
         assert_eq!(ReceiptsKey::parse(&bucket_subject(RECEIPTS_BUCKET, &key)), Some(receipt));
-        assert_eq!(ReceiptsKey::parse(&format!("notify.{key}")), Some(receipt));
+        assert_eq!(ReceiptsKey::parse(&format!("user.{key}")), Some(receipt));
         let read = ReceiptsKey::Read { chat: ChatId::User(bob) };
         assert_eq!(
-            ReceiptsKey::parse(&format!("notify.{}", read_key(alice, ChatId::User(bob)))),
+            ReceiptsKey::parse(&format!("user.{}", read_key(alice, ChatId::User(bob)))),
             Some(read)
         );
         assert_eq!(ReceiptsKey::parse(&notice(alice)), None);
+        assert_eq!(Told::parse(&format!("user.{key}")), Some(Told::Changed(receipt)));
+        assert_eq!(Told::parse(&notice(alice)), Some(Told::Notice));
+        let device = DeviceId::mint();
+        assert_eq!(Told::parse(&live(alice, device)), Some(Told::Message(device)));
+        assert_eq!(Told::parse("user.a.b"), None);
     }
 
     #[test]

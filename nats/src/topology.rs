@@ -113,10 +113,7 @@ impl Topology {
             max_age: self.message_age,
             duplicate_window: DEDUPE_WINDOW.min(self.message_age),
             allow_direct: true,
-            republish: Some(republish(
-                &subject::inbox_wildcard(shard),
-                &subject::live_wildcard(shard),
-            )),
+            republish: Some(republish(&subject::inbox_pattern(shard), subject::INBOX_REPUBLISHED)),
             metadata: HashMap::from([(SHARDS.to_owned(), self.shards.count().to_string())]),
             ..self.stream(subject::inbox_stream(shard))
         }

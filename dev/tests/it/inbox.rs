@@ -292,7 +292,7 @@ async fn an_aged_message_goes_by_itself() {
 async fn a_stored_message_is_republished_with_what_shows_a_gap() {
     let (_server, bus, inboxes) = inboxes(Topology::default()).await;
     let (user, device) = (UserId::mint(), DeviceId::mint());
-    let live = subject::live(bus.shards, user, device);
+    let live = subject::live(user, device);
     let mut live = bus.client.subscribe(live).await.unwrap();
     bus.client.flush().await.unwrap();
 

@@ -152,7 +152,7 @@ impl Step {
         let subject = message.subject.as_str();
         let starts = |prefix| subject.starts_with(prefix);
         match () {
-            () if starts("notify.") => Some(Self::Told),
+            () if starts("user.") => Some(Self::Told),
             () if starts("$JS.API.STREAM.MSG.DELETE.INBOX_") => Some(Self::Delete),
             () if starts("$JS.API.STREAM.PURGE.INBOX_") => Some(Self::Purge),
             () if starts("$JS.ACK.RECEIPTS.") && &*message.payload == b"+ACK" => {

@@ -14,7 +14,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Since the session began.
 const NEXT_LOOK: Duration = Duration::from_secs(24);
 /// Said on the connection with the subscriptions, and on no other.
-const SUBSCRIBES: &str = "SUB live.";
+const SUBSCRIBES: &str = "SUB user.";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_while_subscriptions_were_away_is_found_when_they_are_back() {
