@@ -4,7 +4,7 @@
 //! on asking for more while it is emptied: what then arrives would wait for
 //! `ack_wait` before anybody else got it.
 
-use std::time::Duration;
+use std::{future::Future, pin::Pin, time::Duration};
 
 use async_nats::{
     HeaderMap, Message, StatusCode, Subject, Subscriber,
@@ -51,6 +51,9 @@ pub(super) enum PullError {
         /// For people.
         description: String,
     },
+    /// With the connection the server forgets what was asked for.
+    #[error("the connection to NATS is lost")]
+    Lost,
     /// Neither events nor heartbeats.
     #[error("no word for {SILENCE:?}")]
     Silent,
@@ -69,15 +72,17 @@ pub(super) struct Pull {
     incoming: Subscriber,
     /// Asked for but not here yet.
     outstanding: usize,
+    lost: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Pull {
     pub(super) async fn open(bus: &Bus, source: Source) -> Result<Self, PullError> {
         let Source { stream, consumer, .. } = source;
+        let lost = Box::pin(bus.lost());
         let inbox = Subject::from(bus.client.new_inbox());
         let incoming = bus.client.subscribe(inbox.clone()).await.map_err(PullError::Subscribe)?;
         let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        Ok(Self { bus: bus.clone(), next, inbox, incoming, outstanding: 0 })
+        Ok(Self { bus: bus.clone(), next, inbox, incoming, outstanding: 0, lost })
     }
 
     /// Waits for the next event.
@@ -86,7 +91,11 @@ impl Pull {
             if self.outstanding <= PULLED_AHEAD / 2 {
                 self.ask().await?;
             }
-            let message = timeout(SILENCE, self.incoming.next()).await;
+            let message = tokio::select! {
+                biased;
+                message = timeout(SILENCE, self.incoming.next()) => message,
+                () = &mut self.lost => return Err(PullError::Lost),
+            };
             let message = message.map_err(|_| PullError::Silent)?.ok_or(PullError::Closed)?;
             if let Some(event) = self.take(message)? {
                 return Ok(event);
