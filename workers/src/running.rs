@@ -147,6 +147,8 @@ impl Tasks {
     /// Waits for the drain, or for what should not have ended, and ends it all.
     async fn supervise(mut self, ending: Ending, grace: Duration, bus: Bus) -> anyhow::Result<()> {
         let outcome = tokio::select! {
+            // What ends because of the drain did not end by itself.
+            biased;
             () = ending.drain.cancelled() => Ok(()),
             Some(ended) = self.workers.join_next() => Err(match ended {
                 Ok(name) => anyhow!("the {name} worker ended by itself"),
