@@ -45,6 +45,10 @@ pub fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(EX_USAGE) };
         }
     };
+    if let Err(usage) = options.check() {
+        eprintln!("petrel-load: {usage}");
+        return ExitCode::from(EX_USAGE);
+    }
     match run(options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -72,7 +76,7 @@ fn run(options: Options) -> anyhow::Result<bool> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Report> {
-    let target = Target::prepare(&options.target, &options.command).await?;
+    let target = Target::prepare(&options.target).await?;
     let environment = target.environment().await;
     let outcome = match &options.command {
         Command::Traffic(traffic) => traffic::run(&target, traffic).await?.into(),

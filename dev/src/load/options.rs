@@ -206,6 +206,22 @@ pub(super) struct Backlog {
     pub(super) body: u32,
 }
 
+impl Options {
+    /// What cannot be asked together, beyond what clap sees by itself.
+    ///
+    /// # Errors
+    /// With what to say to the person.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let own_pair = self.target.target.is_empty() && self.target.gateways >= 2;
+        match self.command {
+            Command::Reconnect(_) if !own_pair => {
+                Err("reconnect kills a gateway: it needs its own stack, of two gateways at least")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Traffic {
     /// What is measured.
     pub(super) fn duration(&self) -> Duration {

@@ -2,11 +2,11 @@
 
 use std::ops::Sub;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    options::{Command, Role, RolePid, TargetOptions},
+    options::{Role, RolePid, TargetOptions},
     process::{self, Usage},
     progress,
 };
@@ -68,10 +68,7 @@ impl Target {
     ///
     /// # Errors
     /// When it does not start.
-    pub(super) async fn prepare(
-        options: &TargetOptions,
-        command: &Command,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn prepare(options: &TargetOptions) -> anyhow::Result<Self> {
         let mut target = Self {
             gateways: Vec::new(),
             stack: None,
@@ -79,9 +76,6 @@ impl Target {
             options: options.clone(),
         };
         let mut urls = options.target.clone();
-        if matches!(command, Command::Reconnect(_)) && (!urls.is_empty() || options.gateways < 2) {
-            bail!("reconnect kills a gateway: it needs its own stack, of two gateways at least");
-        }
         if urls.is_empty() {
             let stack = start(options).await?;
             urls = stack.gateways().iter().map(|gateway| gateway.url()).collect();

@@ -1,0 +1,167 @@
+//! The terminal chat and the load generator, run as a person would.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::support::{shared_stack, stack};
+
+/// For one line, in an unoptimised build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A name that nobody else has.
+fn name(who: &str) -> String {
+    format!("{who}-{:08x}", rand::random::<u32>())
+}
+
+/// A chat in a pipe.
+struct Chat {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Chat {
+    fn start(user: &str, password: Option<&str>, url: &str, folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-chat"));
+        command.args(["--user", user, "--url", url]).env("XDG_CONFIG_HOME", folder);
+        command.env_remove("PETREL_PASSWORD");
+        if let Some(password) = password {
+            command.args(["--password", password]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output: BufReader::new(output).lines() }
+    }
+
+    async fn enter(&mut self, line: &str) {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// Waits for a line; those before it.
+    async fn says(&mut self, expected: &str) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            let line = timeout(PATIENCE, self.output.next_line()).await;
+            let Ok(line) = line else { panic!("{expected:?} does not come after {before:#?}") };
+            match line.unwrap() {
+                Some(line) if line == expected => return before,
+                Some(line) => before.push(line),
+                None => panic!("ended without {expected:?}, after {before:#?}"),
+            }
+        }
+    }
+
+    /// Ends the input; the lines until it has ended.
+    async fn end(mut self) -> Vec<String> {
+        drop(self.input);
+        let mut lines = Vec::new();
+        while let Some(line) = timeout(PATIENCE, self.output.next_line()).await.unwrap().unwrap() {
+            lines.push(line);
+        }
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        assert!(status.success(), "{status} after {lines:#?}");
+        lines
+    }
+}
+
+#[tokio::test]
+async fn two_chat_in_pipes_and_the_device_is_remembered() {
+    let urls: Vec<String> = shared_stack().await.gateways().iter().map(|it| it.url()).collect();
+    let (alice, bob) = (name("alice"), name("bob"));
+    let folder = TempDir::new().unwrap();
+
+    let mut a = Chat::start(&alice, Some("password"), &urls[0], folder.path());
+    a.says("* connected").await;
+    let mut b = Chat::start(&bob, Some("password"), &urls[1], folder.path());
+    b.enter(&format!("/to {alice}")).await;
+    b.says(&format!("* talking to {alice}")).await;
+    b.enter("hello \u{1b}[2J 日本語").await;
+    b.says("✓ hello \u{fffd}[2J 日本語").await;
+    a.says(&format!("{bob}: hello \u{fffd}[2J 日本語")).await;
+    b.says("✓✓ read hello \u{fffd}[2J 日本語").await;
+    // It talks to the first who says something.
+    a.enter("hello yourself").await;
+    b.says(&format!("{alice}: hello yourself")).await;
+    a.says("✓✓ read hello yourself").await;
+    a.end().await;
+
+    b.enter("are you there?").await;
+    b.says("✓ are you there?").await;
+    let mut a = Chat::start(&alice, None, &urls[0], folder.path());
+    let before = a.says(&format!("{bob}: are you there?")).await;
+    assert_eq!(before, ["* connected"], "what was acknowledged does not come again");
+    b.says("✓✓ read are you there?").await;
+    b.end().await;
+}
+
+#[tokio::test]
+async fn what_is_written_while_the_gateway_is_away_arrives_once() {
+    let stack = stack().start().await.unwrap();
+    let gateway = &stack.gateways()[0];
+    let folder = TempDir::new().unwrap();
+    let mut a = Chat::start("alice", Some("password"), &gateway.url(), folder.path());
+    let mut b = Chat::start("bob", Some("password"), &gateway.url(), folder.path());
+    a.says("* connected").await;
+    b.says("* connected").await;
+    b.enter("/to alice").await;
+    b.says("* talking to alice").await;
+
+    gateway.kill9().await;
+    b.says("* connection lost, reconnecting").await;
+    b.enter("one").await;
+    b.enter("two").await;
+    // The end of the input does not lose what waits: it is sent, or kept.
+    let (rest, restarted) = tokio::join!(b.end(), gateway.restart());
+    restarted.unwrap();
+    let kept = rest.iter().any(|line| line.contains("kept for the next time"));
+    if kept {
+        Chat::start("bob", None, &gateway.url(), folder.path()).end().await;
+    }
+    a.says("bob: one").await;
+    assert_eq!(a.says("bob: two").await, [""; 0], "once, and in order");
+    assert_eq!(a.end().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_load_of_traffic_is_measured_and_checked() {
+    let stack = shared_stack().await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+    command.args(["traffic", "--json", "--connections", "6", "--rate", "60"]);
+    command.args(["--duration", "2", "--warm-up", "0"]);
+    for gateway in stack.gateways() {
+        command.args(["--target", &gateway.url()]);
+    }
+    let nats = stack.pids().nats[0];
+    command.args(["--pids", &format!("nats={nats}")]);
+    let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["environment"]["sync"], "unknown", "{report}");
+    let traffic = &report["traffic"];
+    assert_eq!(traffic["messages"], 120, "{report}");
+    for what in ["sent_to_tick", "sent_to_received", "sent_to_delivered", "generator_late"] {
+        assert_eq!(traffic[what]["count"], 120, "{what}: {report}");
+        assert!(traffic[what]["p50_ms"].as_f64() <= traffic[what]["max_ms"].as_f64());
+    }
+    let faults = traffic["faults"].as_object().unwrap();
+    let well = |fault: &Value| *fault == 0 || *fault == Value::Object(serde_json::Map::new());
+    assert!(faults.values().all(well), "{report}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_its_own_is_not_killed() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+    command.args(["reconnect", "--target", "http://127.0.0.1:1"]);
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("its own stack"), "{output:?}");
+}
