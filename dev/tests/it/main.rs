@@ -6,7 +6,6 @@ mod chat;
 mod dev_command;
 mod directory;
 mod faults;
-mod groups;
 mod http;
 mod inbox;
 mod leases;
