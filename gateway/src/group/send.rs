@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::{join_all, try_join_all};
 use nats::inbox::{StoreError, Stored};
 use schemas::{
     ChatId, ErrorCode, GroupId, Micros, UserId, client::Send, server::Sent, stored::StoredMessage,
@@ -19,6 +20,12 @@ use crate::{
     roster::Entry,
     session::{Identity, Refusal},
 };
+
+/// Most inboxes in which a retry looks for the first copy: it is in none where
+/// it was delivered.
+const LOOKS: usize = 32;
+/// So many at a time.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// A member with what is known of them.
 type Recipient = (UserId, Arc<Entry>);
@@ -63,12 +70,23 @@ impl App {
         );
         drop(acting);
         let tally = Tally::of(others.iter().zip(stored))?;
-        let ts = match tally.earlier {
-            Some((user, seq)) => self.ts_at(user, seq).await.unwrap_or(ts),
-            None => ts,
-        };
+        let ts = self.earlier_ts(&tally.earlier).await.unwrap_or(ts);
         metrics::counter!("petrel_messages_sent_total").increment(1);
         Ok(Sent { id: send.id.clone(), chat: send.chat, ts, full: tally.full })
+    }
+
+    /// The `ts` of an earlier send with the same id, where a copy of it still
+    /// lies in some inbox.
+    async fn earlier_ts(&self, copies: &[(UserId, u64)]) -> Option<Micros> {
+        let copies = &copies[..copies.len().min(LOOKS)];
+        for some in copies.chunks(LOOKS_AT_ONCE) {
+            let looks = some.iter().map(|(user, seq)| self.ts_at(*user, *seq));
+            let found = join_all(looks).await.into_iter().flatten().next();
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     /// What is known of every member; users who are no more are left out.
@@ -80,7 +98,7 @@ impl App {
             let entry = self.roster.get(*user).await?;
             Ok::<_, Refusal>(entry.map(|entry| (*user, entry)))
         });
-        let known = futures_util::future::try_join_all(known).await?;
+        let known = try_join_all(known).await?;
         Ok(known.into_iter().flatten().collect())
     }
 }
@@ -113,8 +131,8 @@ fn addresses(me: Identity, recipients: &[Recipient]) -> (Vec<Address>, Vec<Addre
 struct Tally {
     /// Members all of whose inboxes are full.
     full: Vec<UserId>,
-    /// Where an earlier copy with the same id lies, or has lain.
-    earlier: Option<(UserId, u64)>,
+    /// Where earlier copies with the same id lie, or have lain.
+    earlier: Vec<(UserId, u64)>,
 }
 
 impl Tally {
@@ -125,7 +143,7 @@ impl Tally {
     fn of<'a>(
         results: impl Iterator<Item = (&'a Address, Result<Stored, StoreError>)>,
     ) -> Result<Self, Refusal> {
-        let mut tally = Self { full: Vec::new(), earlier: None };
+        let mut tally = Self { full: Vec::new(), earlier: Vec::new() };
         let mut reached = None;
         for (Address { user, device }, result) in results {
             match result {
@@ -134,8 +152,8 @@ impl Tally {
                     if tally.full.last() == Some(user) {
                         tally.full.pop();
                     }
-                    if duplicate && tally.earlier.is_none() {
-                        tally.earlier = Some((*user, seq));
+                    if duplicate {
+                        tally.earlier.push((*user, seq));
                     }
                 }
                 Err(StoreError::Full) => {
@@ -191,14 +209,14 @@ mod tests {
             (6, vec![]),
             (7, vec![FULL, OK, FULL]),
         ];
-        let expected = Tally { full: vec![user(2), user(5)], earlier: None };
+        let expected = Tally { full: vec![user(2), user(5)], earlier: vec![] };
         assert_eq!(tally(members), Ok(expected));
     }
 
     #[test]
     fn a_retry_is_known_by_any_inbox_that_had_it() {
         let members = vec![(1, vec![FULL]), (2, vec![OK, AGAIN]), (3, vec![AGAIN])];
-        let expected = Tally { full: vec![user(1)], earlier: Some((user(2), 7)) };
+        let expected = Tally { full: vec![user(1)], earlier: vec![(user(2), 7), (user(3), 7)] };
         assert_eq!(tally(members), Ok(expected));
     }
 
@@ -211,6 +229,6 @@ mod tests {
 
     #[test]
     fn an_empty_group_is_reached() {
-        assert_eq!(tally(vec![]), Ok(Tally { full: vec![], earlier: None }));
+        assert_eq!(tally(vec![]), Ok(Tally { full: vec![], earlier: vec![] }));
     }
 }

@@ -1,6 +1,6 @@
 //! Groups, and who is in them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Json,
@@ -35,10 +35,9 @@ pub(super) async fn create(
     JsonBody(new): JsonBody<NewGroup>,
 ) -> Result<(StatusCode, Json<Group>), HttpError> {
     let name = check_name(new.name)?;
+    let mut named = HashSet::from([me.user]);
     let mut members = new.members;
-    members.sort_unstable();
-    members.dedup();
-    members.retain(|member| *member != me.user);
+    members.retain(|member| named.insert(*member));
     // Before so many are looked up.
     if members.len() >= GROUP_MEMBERS {
         let why = format!("a group has at most {GROUP_MEMBERS} members");
