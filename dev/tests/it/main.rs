@@ -6,6 +6,7 @@ mod chat;
 mod dev_command;
 mod directory;
 mod faults;
+mod groups;
 mod http;
 mod inbox;
 mod leases;
