@@ -41,7 +41,7 @@ async fn who_races_for_the_last_place_gets_it_alone() {
 
     let added = (admin.user(), Event::MemberAdded { user: winner.user() });
     let items = members[50].fetch(FIRST).await.items;
-    assert_eq!(told(club, &items)[1..], std::slice::from_ref(&added));
+    assert_eq!(&told(club, &items)[1..], std::slice::from_ref(&added));
     assert_eq!(told(club, &winner.fetch(SECOND).await.items), [added]);
     for loser in racers.iter().filter(|racer| racer.user() != winner.user()) {
         assert!(loser.fetch(FIRST).await.items.is_empty());
