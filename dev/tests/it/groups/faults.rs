@@ -78,6 +78,23 @@ async fn a_gateway_that_leaves_holds_nothing_up() {
     assert!(took < LEASE / 2, "{took:?}");
 }
 
+/// Stops a process, and waits until all of its threads have stopped.
+async fn stand_still(pid: u32) -> Pid {
+    let process = Pid::from_raw(pid.cast_signed()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let stands_still = || {
+        std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(|task| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            // After the name, which may hold anything, comes the state.
+            stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+        })
+    };
+    while !stands_still() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    process
+}
+
 /// A gateway that stood still has remembered who was in the group, and was given
 /// up by the others. It must not act on that when it goes on.
 #[tokio::test]
@@ -88,8 +105,7 @@ async fn a_gateway_that_stood_still_does_not_act_on_what_it_remembers() {
     let mut b = line(&bob, SECOND).await;
     b.sends(club.text("m0")).await;
 
-    let gateway = Pid::from_raw(stack.gateways()[SECOND].pid().unwrap().cast_signed()).unwrap();
-    kill_process(gateway, Signal::STOP).unwrap();
+    let gateway = stand_still(stack.gateways()[SECOND].pid().unwrap()).await;
     b.say(club.text("m1")).await;
     let (took, removed) = timed(club.remove(&alice, FIRST, &carol)).await;
     removed.unwrap();
