@@ -1,6 +1,9 @@
-//! The embedded directory, on one nats-server and on three.
+//! The embedded directory, on one nats-server and on three; and the one in MongoDB.
 
-use std::{sync::Arc, time::Duration};
+mod mongo;
+mod relay;
+
+use std::{slice, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     self,
@@ -12,10 +15,10 @@ use nats::{
     Bus, NatsOptions, Topology,
     subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject},
 };
-use schemas::{Micros, UserId};
+use schemas::{GroupId, Micros, UserId};
 use store::{
     DirectoryError, KvDirectory, NewDevice, NewUser, PasswordHash, RefreshClaim, Rotation, User,
-    contract::{Tested, devices, registration, tokens, users},
+    contract::{Tested, devices, group_races, groups, registration, tokens, users},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
@@ -115,6 +118,31 @@ async fn a_user_whose_registration_died_half_way_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_mark_without_a_member_leads_nowhere() {
+    let bus = bus(&[support::shared_nats().await.url()], 1).await;
+    let (directory, bucket) = (directory(&bus).await, bucket(&bus).await);
+    let [admin, gone, stranger] = [0; 3].map(|_| UserId::mint());
+    let group = directory.create_group(admin, "Engines".into(), &[gone]).await.unwrap();
+    let is_marked = async |user| {
+        let mark = format!("member.{user}.{}", group.id);
+        bucket.entry(&mark).await.unwrap().is_some()
+    };
+    assert!(is_marked(gone).await);
+    directory.remove_member(group.id, gone, gone).await.unwrap();
+    assert!(!is_marked(gone).await);
+
+    // What a death leaves that comes before the group was stored, or after it.
+    for half in [group.id, GroupId::mint()] {
+        bucket.put(format!("member.{stranger}.{half}"), "".into()).await.unwrap();
+    }
+    assert_eq!(directory.groups_of(stranger).await.unwrap(), []);
+    directory.add_member(group.id, admin, stranger, None).await.unwrap();
+    assert_eq!(directory.groups_of(stranger).await.unwrap().len(), 1);
+    directory.remove_member(group.id, admin, stranger).await.unwrap();
+    assert!(!is_marked(stranger).await);
+}
+
+#[tokio::test]
 async fn a_document_that_cannot_be_read_is_named() {
     let bus = bus(&[support::shared_nats().await.url()], 1).await;
     let (directory, bucket) = (directory(&bus).await, bucket(&bus).await);
@@ -149,7 +177,9 @@ async fn a_copy_that_lags_hides_nobody() {
     let directory: Tested = Arc::new(directory);
     registration::a_registered_user_is_found(Arc::clone(&directory)).await;
     registration::a_taken_name_is_refused_in_any_case(Arc::clone(&directory)).await;
-    users::many_are_read_in_order_and_once(directory).await;
+    users::many_are_read_in_order_and_once(Arc::clone(&directory)).await;
+    groups::a_group_that_was_made_is_found(Arc::clone(&directory)).await;
+    groups::members_come_and_go(directory).await;
 }
 
 /// JetStream as a client sees it whose direct reads are all answered by a copy
@@ -211,6 +241,10 @@ async fn three_nodes_answer_as_one() {
     tokens::presented_at_once_it_is_issued_for_each(Arc::clone(&directory)).await;
     tokens::a_reuse_revokes_once(Arc::clone(&directory)).await;
     users::changes_at_once_are_all_kept(Arc::clone(&directory)).await;
+    group_races::the_last_place_in_a_group_has_one_winner(Arc::clone(&directory)).await;
+    group_races::who_is_in_a_group_finds_it_whatever_raced(Arc::clone(&directory)).await;
+    group_races::who_is_in_a_group_finds_it_whoever_overtook(Arc::clone(&directory)).await;
+    group_races::an_interrupted_change_is_made_or_undone(Arc::clone(&directory)).await;
     rotation_goes_on_when_the_leader_dies(&cluster, &bus, &directory).await;
 }
 
@@ -237,6 +271,10 @@ async fn what_was_answered_is_found_everywhere(nodes: &[Tested]) {
                     let fresh = node.user_fresh(user.id).await.unwrap().unwrap();
                     assert!(fresh.device(device.id).is_some());
                     assert_eq!(fresh.blocked, [user.id]);
+                }
+                let group = nodes[0].create_group(user.id, "Engines".into(), &[]).await.unwrap();
+                for node in &nodes {
+                    assert_eq!(node.groups_of(user.id).await.unwrap(), slice::from_ref(&group));
                 }
             }
         });
