@@ -64,7 +64,6 @@ struct Open {
     heard: Instant,
     next_beat: Instant,
     settle: Instant,
-    has_settled: bool,
 }
 
 /// Why the loop ends; without a code the client is gone already.
@@ -114,7 +113,6 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
         heard: now,
         next_beat: now + app.config.heartbeat(),
         settle: now + FIRST_SETTLE,
-        has_settled: false,
     })
 }
 
@@ -263,8 +261,7 @@ impl Open {
             ping.map_err(|_| Some(CloseCode::Silent))?.map_err(|_| None)?;
         }
         if now >= self.settle {
-            self.session.settle(!self.has_settled, actions);
-            self.has_settled = true;
+            self.session.settle(actions);
             // Spread out, so that a storm of hellos is not one of looks for ever.
             self.settle = now + SETTLE.mul_f64(rand::rng().random_range(0.8..1.2));
         }

@@ -20,8 +20,8 @@ use tracing::{info, warn};
 /// While JetStream does not answer, it is asked again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Restores them whenever the server they were on may have died, for ever.
-/// Nobody who pulls from them would notice before two heartbeats have failed.
+/// Restores them as soon as a server that may have died is back, for ever. Who
+/// pulls from them notices too, but while it fails it looks ever less often.
 pub(crate) async fn keep(bus: &Bus) {
     loop {
         let lost = bus.lost();

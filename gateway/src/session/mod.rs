@@ -257,13 +257,12 @@ impl Session {
         }
     }
 
-    /// It is time to look whether the last live message, or a lagging replica's
-    /// newest, was missed with nothing after it to tell.
-    pub(crate) fn settle(&mut self, is_first: bool, actions: &mut Vec<Action>) {
+    /// It is time to look whether the last live message or change of receipts,
+    /// or what a replica lagged behind with, was missed with nothing after it to
+    /// tell.
+    pub(crate) fn settle(&mut self, actions: &mut Vec<Action>) {
         self.feed.look_again();
-        if is_first {
-            self.receipts.look_again();
-        }
+        self.receipts.look_again();
         self.read_on(actions);
     }
 

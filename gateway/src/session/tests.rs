@@ -281,3 +281,18 @@ fn a_message_that_cannot_be_read_is_put_aside_and_blocks_nothing() {
     };
     assert_eq!(acked.seqs, [1, 2]);
 }
+
+#[test]
+fn what_nothing_tells_of_is_looked_for_again_and_again() {
+    let mut client = Client::caught_up();
+    for look in 1..=3 {
+        let mut actions = Vec::new();
+        client.session.settle(&mut actions);
+        let [Action::Work(Work::ReadInbox(_)), Action::Work(Work::ReadReceipts(_))] = actions[..]
+        else {
+            panic!("{look}: {actions:?}")
+        };
+        client.done(Done::Inbox(Some(feed::Page { entries: vec![], end: true })));
+        client.done(Done::Receipts(Some(receipts::Page { changes: vec![], end: true, last: 0 })));
+    }
+}

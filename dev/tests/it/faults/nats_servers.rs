@@ -13,7 +13,7 @@ use super::{eventually, party::Party, state};
 use crate::support;
 
 /// Much sooner than a worker that hears nothing would notice.
-const AT_ONCE: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_nats_server_dies_and_comes_back() {
