@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection, IndexModel,
     bson::{self, Bson, Document, doc},
-    options::{IndexOptions, ReadPreference, SelectionCriteria},
+    options::{IndexOptions, ReadConcern, ReadPreference, SelectionCriteria},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -51,7 +51,7 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         persist(&mut patience, create).await?;
         let list = || async { self.collection.list_indexes().await?.try_collect::<Vec<_>>().await };
         let indexes: Vec<IndexModel> = persist(&mut patience, list).await?;
-        let found = indexes.iter().find(|found| found.keys == index.keys);
+        let found = indexes.iter().find(|found| found.keys.keys().eq([field]));
         let is_unique = |found: &IndexModel| {
             found.options.as_ref().and_then(|options| options.unique).unwrap_or_default()
         };
@@ -103,7 +103,14 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
                 Ok(_) => return Ok(true),
                 Err(source) if is_duplicate(&source) => {
                     // It may be an earlier try that is in the way.
-                    return Ok(in_doubt && self.newest(id, &mut patience).await?.is_some());
+                    if !in_doubt || !self.is_there(id, &mut patience).await? {
+                        return Ok(false);
+                    }
+                    // It counts when the majority has it.
+                    if self.newest(id, &mut patience).await?.is_some() {
+                        return Ok(true);
+                    }
+                    patience.pause(Trouble::Unanswered(source)).await?;
                 }
                 Err(source) => patience.pause(unanswered(source)?).await?,
             }
@@ -111,7 +118,8 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         }
     }
 
-    /// Changes a document, as [`Documents`](crate::documents::Documents) tells.
+    /// Changes a document that is there, as
+    /// [`Documents`](crate::documents::Documents) tells.
     pub(super) async fn change<T, E>(
         &self,
         id: &str,
@@ -163,6 +171,16 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
     async fn delete(&self, id: &str, revision: i64, patience: &Patience) -> Result<bool, Source> {
         let delete = self.collection.delete_one(doc! { ID: id, REVISION: revision });
         Ok(patience.wait(delete.into_future()).await?.deleted_count > 0)
+    }
+
+    /// Whether the primary has such a document, even if nobody else has it yet.
+    async fn is_there(&self, id: &str, patience: &mut Patience) -> Result<bool, DirectoryError> {
+        let find = || {
+            let found = self.collection.find_one(doc! { ID: id });
+            let found = found.selection_criteria(criteria(Age::Newest));
+            found.read_concern(ReadConcern::local()).into_future()
+        };
+        Ok(persist(patience, find).await?.is_some())
     }
 
     async fn newest(
