@@ -64,6 +64,25 @@ impl Sub for Usage {
     }
 }
 
+/// CPU seconds that all cores together were busy since the machine started.
+///
+/// # Errors
+/// Where there is no /proc.
+pub(super) fn machine_cpu_secs() -> io::Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc");
+    let ticks = busy_ticks(&stat).ok_or_else(malformed)?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The first line's time as user, nice, system, irq and softirq; not what is
+/// idle, waits for the disk, or is counted elsewhere.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(ticks.get(..3)?.iter().chain(ticks.get(5..7)?).sum())
+}
+
 /// User and system time: fields 14 and 15, counted behind the name, which may
 /// hold anything but ends with the last parenthesis.
 fn cpu_ticks(stat: &str) -> Option<u64> {
@@ -114,6 +133,12 @@ mod tests {
     fn a_name_may_hold_anything() {
         let stat = "42 (a) (b c) S 1 42 42 0 -1 4194304 9 8 7 6 120 30 0 0 20 0 3 0 5 6 7";
         assert_eq!(cpu_ticks(stat), Some(150));
+    }
+
+    #[test]
+    fn waiting_is_not_being_busy() {
+        let stat = "cpu  10 20 30 4000 500 6 7 8 9 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
+        assert_eq!(busy_ticks(stat), Some(73));
     }
 
     #[test]

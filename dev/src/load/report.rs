@@ -115,6 +115,7 @@ impl fmt::Display for TrafficReport {
         latency(f, "sent → delivered", &self.sent_to_delivered)?;
         latency(f, "generator late", &self.generator_late)?;
         writeln!(f, "\nCPU seconds per 1,000 delivered: {}", self.cpu)?;
+        writeln!(f, "all else on the machine took {:.2} cores", self.others_cores)?;
         writeln!(f, "faults: {}", self.faults)
     }
 }
@@ -181,11 +182,11 @@ impl fmt::Display for BacklogReport {
 
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gateways, workers, nats, total, generator } = self;
+        let Self { gateways, workers, nats, total, generator, others } = self;
         write!(
             f,
             "{total:.3} (gateways {gateways:.3}, workers {workers:.3}, nats-server {nats:.3}; \
-             generator {generator:.3})"
+             generator {generator:.3}, all else {others:.3})"
         )
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Cpu {
     pub(super) total: f64,
     /// The load generator.
     pub(super) generator: f64,
+    /// Everything else on the machine: what it takes is missing above.
+    pub(super) others: f64,
 }
 
 /// What the run ran on.
@@ -109,7 +111,10 @@ impl Target {
         let of = |role| self.usage(role).cpu_secs;
         let (gateways, workers, nats) = (of(Role::Gateway), of(Role::Worker), of(Role::Nats));
         let generator = Usage::own().context("cannot account for CPU time")?.cpu_secs;
-        Ok(Cpu { gateways, workers, nats, total: gateways + workers + nats, generator })
+        let total = gateways + workers + nats;
+        let machine = process::machine_cpu_secs().context("cannot account for CPU time")?;
+        let others = machine - total - generator;
+        Ok(Cpu { gateways, workers, nats, total, generator, others })
     }
 
     /// What all processes of this role use now.
@@ -196,6 +201,7 @@ impl Cpu {
             nats: per(self.nats),
             total: per(self.total),
             generator: per(self.generator),
+            others: per(self.others),
         }
     }
 }
@@ -210,6 +216,7 @@ impl Sub for Cpu {
             nats: self.nats - other.nats,
             total: self.total - other.total,
             generator: self.generator - other.generator,
+            others: self.others - other.others,
         }
     }
 }

@@ -60,6 +60,9 @@ pub(super) struct TrafficReport {
     pub(super) generator_late: Percentiles,
     /// CPU seconds per 1,000 delivered messages.
     pub(super) cpu: Cpu,
+    /// Cores that everything else on the machine took meanwhile: with more
+    /// than a little, the figures say little.
+    pub(super) others_cores: f64,
     /// What went wrong.
     pub(super) faults: Faults,
 }
@@ -199,6 +202,7 @@ fn report(
         sent_to_delivered: run.delivered.percentiles(),
         generator_late: run.late.percentiles(),
         cpu: cpu.per_thousand(delivered),
+        others_cores: cpu.others / options.duration().as_secs_f64(),
         faults,
     }
 }
