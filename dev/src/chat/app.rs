@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use schemas::{ChatId, UserId};
+use schemas::{ChatId, GroupId, UserId, http::Group};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -23,31 +23,41 @@ const SAVE_AFTER: Duration = Duration::from_millis(500);
 /// How often it is said that one types, while one does.
 const TYPING_EVERY: Duration = Duration::from_secs(3);
 /// Longest wait for somebody's id.
-const FIND_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const FIND_WITHIN: Duration = Duration::from_secs(5);
 /// Names that are looked up and not yet told.
 const LOOKUPS: usize = 64;
 
 /// A chat.
 pub(super) struct App {
     pub(super) model: Model,
-    account: Account,
+    pub(super) account: Account,
     client: Client,
     events: Events,
     file: StateFile,
     state: State,
     save_at: Option<Instant>,
     said_typing: Option<(ChatId, Instant)>,
-    names: mpsc::Receiver<(UserId, String)>,
-    name_found: mpsc::Sender<(UserId, String)>,
+    finds: mpsc::Receiver<Found>,
+    pub(super) found: mpsc::Sender<Found>,
     stopped: Option<StopReason>,
+}
+
+/// What was looked up, or came of what was asked for.
+pub(super) enum Found {
+    /// A name is known.
+    Name(UserId, String),
+    /// A group is known.
+    Group(Group),
+    /// Something for the person.
+    Told(String),
 }
 
 /// Something to take in.
 pub(super) enum Happening {
     /// The session tells something.
     Event(Event),
-    /// A name is known.
-    Name(UserId, String),
+    /// Something was found.
+    Found(Found),
     /// It is time to remember.
     Save,
     /// The session has ended.
@@ -73,7 +83,7 @@ impl App {
             ..SessionOptions::new(&api)
         };
         let (client, events) = Client::start(account.session.clone(), session);
-        let (name_found, names) = mpsc::channel(LOOKUPS);
+        let (found, finds) = mpsc::channel(LOOKUPS);
         let mut app = Self {
             model,
             account,
@@ -83,12 +93,14 @@ impl App {
             state,
             save_at: None,
             said_typing: None,
-            names,
-            name_found,
+            finds,
+            found,
             stopped: None,
         };
-        if let Some(to) = &options.to {
-            app.talk_to(to).await;
+        match options.to.as_deref().map(|to| (to, to.strip_prefix('#'))) {
+            Some((_, Some(group))) => app.talk_in_group(group).await,
+            Some((name, None)) => app.talk_to(name).await,
+            None => {}
         }
         Ok(app)
     }
@@ -98,7 +110,7 @@ impl App {
         let save_at = self.save_at;
         tokio::select! {
             event = self.events.next() => event.map_or(Happening::Ended, Happening::Event),
-            Some((user, name)) = self.names.recv() => Happening::Name(user, name),
+            Some(found) = self.finds.recv() => Happening::Found(found),
             () = async {
                 match save_at {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -128,7 +140,9 @@ impl App {
                 }
                 self.model.apply(Instant::now(), event);
             }
-            Happening::Name(user, name) => self.model.name(user, name),
+            Happening::Found(Found::Name(user, name)) => self.model.name(user, name),
+            Happening::Found(Found::Group(group)) => self.model.group(&group),
+            Happening::Found(Found::Told(what)) => self.model.inform(&what),
             Happening::Save => {
                 self.save_at = None;
                 self.state.saved = self.client.saved().await?;
@@ -149,6 +163,11 @@ impl App {
         match Command::parse(line) {
             Command::Say(text) => self.say(text).await?,
             Command::To(name) => self.talk_to(&name).await,
+            Command::ToGroup(name) => self.talk_in_group(&name).await,
+            Command::Group(name) => self.make_group(&name).await,
+            Command::Groups => self.list_groups().await,
+            Command::Members => self.list_members(),
+            Command::Change(change) => self.change_group(change).await,
             Command::Drop => self.give_up().await?,
             Command::Help => self.model.inform(HELP),
             Command::Unknown(line) => self.model.inform(&format!("no such command: {line}")),
@@ -175,14 +194,22 @@ impl App {
         Ok(())
     }
 
-    /// Asks for the names that are missing; they come as [`Happening::Name`].
+    /// Asks for the names that are missing; they come as [`Happening::Found`].
     pub(super) fn ask_names(&mut self) {
         for user in self.model.take_nameless() {
-            let (account, found) = (self.account.clone(), self.name_found.clone());
+            let (account, found) = (self.account.clone(), self.found.clone());
             tokio::spawn(async move {
                 if let Some(name) = find_name(&account, user).await {
                     // The chat may be over.
-                    let _ = found.send((user, name)).await;
+                    let _ = found.send(Found::Name(user, name)).await;
+                }
+            });
+        }
+        for group in self.model.rooms.take_unknown() {
+            let (account, found) = (self.account.clone(), self.found.clone());
+            tokio::spawn(async move {
+                if let Some(group) = find_group(&account, group).await {
+                    let _ = found.send(Found::Group(group)).await;
                 }
             });
         }
@@ -190,6 +217,11 @@ impl App {
 
     /// As [`Self::ask_names`], for a face that cannot correct what it has shown.
     pub(super) async fn learn_names(&mut self) {
+        for group in self.model.rooms.take_unknown() {
+            if let Some(group) = find_group(&self.account, group).await {
+                self.model.group(&group);
+            }
+        }
         for user in self.model.take_nameless() {
             if let Some(name) = find_name(&self.account, user).await {
                 self.model.name(user, name);
@@ -229,7 +261,7 @@ impl App {
 
     async fn say(&mut self, text: String) -> anyhow::Result<()> {
         let Some(chat) = self.model.current() else {
-            self.model.inform("nobody to talk to: /to NAME");
+            self.model.inform("nobody to talk to: /to NAME, or /group NAME");
             return Ok(());
         };
         // What is sent is the end of typing.
@@ -283,6 +315,11 @@ impl App {
 async fn find_name(account: &Account, user: UserId) -> Option<String> {
     let profiles = timeout(FIND_WITHIN, account.profiles(&[user])).await.ok()?.ok()?;
     profiles.into_iter().next().map(|profile| profile.username)
+}
+
+/// Nothing where one is no member any more.
+async fn find_group(account: &Account, group: GroupId) -> Option<Group> {
+    timeout(FIND_WITHIN, account.group(group)).await.ok()?.ok()
 }
 
 /// How it stands with the server, in words.

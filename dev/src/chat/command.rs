@@ -1,5 +1,7 @@
 //! What a line means.
 
+use super::group_commands::GroupCommand;
+
 /// Something a person wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
@@ -7,6 +9,16 @@ pub(super) enum Command {
     Say(String),
     /// Talk to somebody.
     To(String),
+    /// Talk in a group.
+    ToGroup(String),
+    /// Make a group.
+    Group(String),
+    /// Which groups are there?
+    Groups,
+    /// Who is in this group?
+    Members,
+    /// Change this group.
+    Change(GroupCommand),
     /// Give up the messages that wait to be sent to the one they talk to.
     Drop,
     /// What can be done?
@@ -20,8 +32,10 @@ pub(super) enum Command {
 }
 
 /// What `/help` says.
-pub(super) const HELP: &str = "/to NAME talks to somebody, /drop gives up what waits to be sent, /quit leaves; \
-     // at the start says something with a slash";
+pub(super) const HELP: &str = "/to NAME talks to somebody, /to #NAME in a group, /group NAME makes one, \
+     /groups lists yours; in one: /add NAME, /remove NAME, /promote NAME, /rename NAME, /members, \
+     /leave; /drop gives up what waits to be sent, /quit ends; // at the start says something \
+     with a slash";
 
 impl Command {
     /// Understands a line.
@@ -35,7 +49,24 @@ impl Command {
         }
         let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
         match (name, rest.trim()) {
+            ("to", who) if who.len() > 1 && who.starts_with('#') => {
+                Self::ToGroup(who[1..].trim().to_owned())
+            }
             ("to", who) if !who.is_empty() => Self::To(who.to_owned()),
+            ("group", name) if !name.is_empty() => Self::Group(name.to_owned()),
+            ("groups", "") => Self::Groups,
+            ("members", "") => Self::Members,
+            ("add", who) if !who.is_empty() => Self::Change(GroupCommand::Add(who.to_owned())),
+            ("remove", who) if !who.is_empty() => {
+                Self::Change(GroupCommand::Remove(who.to_owned()))
+            }
+            ("promote", who) if !who.is_empty() => {
+                Self::Change(GroupCommand::Promote(who.to_owned()))
+            }
+            ("rename", name) if !name.is_empty() => {
+                Self::Change(GroupCommand::Rename(name.to_owned()))
+            }
+            ("leave", "") => Self::Change(GroupCommand::Leave),
             ("drop", "") => Self::Drop,
             ("help", _) => Self::Help,
             ("quit" | "q", "") => Self::Quit,
@@ -58,6 +89,16 @@ mod tests {
             ("   ", Command::Nothing),
             ("/to bob ", Command::To("bob".into())),
             ("/to", Command::Unknown("/to".into())),
+            ("/to #late shift", Command::ToGroup("late shift".into())),
+            ("/group late shift", Command::Group("late shift".into())),
+            ("/groups", Command::Groups),
+            ("/members", Command::Members),
+            ("/add bob", Command::Change(GroupCommand::Add("bob".into()))),
+            ("/remove bob", Command::Change(GroupCommand::Remove("bob".into()))),
+            ("/promote bob", Command::Change(GroupCommand::Promote("bob".into()))),
+            ("/rename early shift", Command::Change(GroupCommand::Rename("early shift".into()))),
+            ("/leave", Command::Change(GroupCommand::Leave)),
+            ("/leave now", Command::Unknown("/leave now".into())),
             ("/drop", Command::Drop),
             ("/quit\r\n", Command::Quit),
             ("/help", Command::Help),

@@ -6,14 +6,17 @@
 mod app;
 mod command;
 mod editor;
+mod group_commands;
 mod layout;
 mod model;
 mod options;
 mod plain;
+mod rooms;
 mod screen;
 mod sign_in;
 mod state;
 mod text;
+mod told;
 
 use std::{
     io::{self, IsTerminal as _},

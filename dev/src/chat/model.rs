@@ -1,16 +1,21 @@
 //! What a chat knows, without I/O: who said what, how far it got, who is there.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use schemas::{
-    ChatId, MessageId, Micros, UserId,
-    server::{Item, Receipt},
+    Body, ChatId, MessageId, Micros, UserId, body,
+    http::Group,
+    server::{Item, Receipt, Sent},
 };
 
-use super::text;
+pub(super) use super::told::{Effect, Link, Note, Shown};
+use super::{
+    rooms::{self, Rooms},
+    text,
+};
 use crate::client::{Event, Place, Tick, Timeline, Unsent, Watermarks};
 
 /// Typing that is not renewed ends.
@@ -21,6 +26,7 @@ const TYPING_ENDS: Duration = Duration::from_secs(6);
 pub(super) struct Model {
     me: UserId,
     names: HashMap<UserId, String>,
+    pub(super) rooms: Rooms,
     chats: BTreeMap<ChatId, Chat>,
     current: Option<ChatId>,
     link: Link,
@@ -29,63 +35,6 @@ pub(super) struct Model {
     notes: VecDeque<Note>,
     effects: VecDeque<Effect>,
     nameless: Vec<UserId>,
-}
-
-/// What there is to tell, in the order it happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Note {
-    /// Somebody said something.
-    Said {
-        /// Who.
-        from: UserId,
-        /// What.
-        text: String,
-    },
-    /// One's own message got further.
-    Ticked {
-        /// What it said.
-        text: String,
-        /// How far.
-        tick: Tick,
-    },
-    /// Something a person should know.
-    Info(String),
-}
-
-/// What follows from what was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// Messages up to this inbox position are safe here.
-    Stored(u64),
-    /// Messages were read.
-    Read(ChatId, UserId, Micros),
-}
-
-/// How it stands with the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Link {
-    /// Not yet.
-    Connecting,
-    /// All is well.
-    Online,
-    /// It is tried again.
-    Waiting {
-        /// When.
-        until: Instant,
-    },
-}
-
-/// A message as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shown<'a> {
-    /// Who said it.
-    pub(super) name: &'a str,
-    /// Whether that was oneself.
-    pub(super) mine: bool,
-    /// What was said.
-    pub(super) text: &'a str,
-    /// How far one's own got; `None` while it waits to be sent.
-    pub(super) tick: Option<Tick>,
 }
 
 #[derive(Debug, Default)]
@@ -97,8 +46,16 @@ struct Chat {
 
 #[derive(Debug)]
 struct Said {
-    text: String,
+    what: What,
     told: Option<Tick>,
+    /// For whom one's own message was, as far as that was known then.
+    audience: Vec<UserId>,
+}
+
+#[derive(Debug)]
+enum What {
+    Text(String),
+    Event(body::Event),
 }
 
 impl Model {
@@ -107,6 +64,7 @@ impl Model {
         let mut model = Self {
             me,
             names: HashMap::from([(me, my_name.to_owned())]),
+            rooms: Rooms::default(),
             chats: BTreeMap::new(),
             current: None,
             link: Link::Connecting,
@@ -138,7 +96,7 @@ impl Model {
                 }
             }
             Event::Message(item) => self.message(&item),
-            Event::Sent(sent) => self.sent(sent.chat, &sent.id, sent.ts),
+            Event::Sent(sent) => self.sent(&sent),
             Event::Refused { id, chat, message, .. } => {
                 if let Some(text) = self.no_longer_waits(chat, &id) {
                     self.inform(&format!("not sent ({message}): {}", text::one_line(&text)));
@@ -188,12 +146,36 @@ impl Model {
     /// Talks to somebody from now on; what they said is read.
     pub(super) fn talk_to(&mut self, user: UserId, name: &str) {
         self.names.insert(user, name.to_owned());
-        let chat = ChatId::User(user);
+        self.talk_in(ChatId::User(user));
+    }
+
+    /// Talks in this chat from now on; what was said there is read.
+    pub(super) fn talk_in(&mut self, chat: ChatId) {
         self.current = Some(chat);
         let known = self.chats.entry(chat).or_default();
         known.unread = 0;
-        if let Some(newest) = known.said.newest_of(user).filter(|_| user != self.me) {
-            self.effects.push_back(Effect::Read(chat, user, newest));
+        let said = known.said.iter().filter(|(_, said)| matches!(said.what, What::Text(_)));
+        let froms: BTreeSet<UserId> = said.map(|(place, _)| place.from).collect();
+        for from in froms.into_iter().filter(|from| *from != self.me) {
+            if let Some(newest) = known.said.newest_of(from) {
+                self.effects.push_back(Effect::Read(chat, from, newest));
+            }
+        }
+    }
+
+    /// What the server says of a group.
+    pub(super) fn group(&mut self, group: &Group) {
+        self.rooms.read(group);
+        for member in &group.members {
+            self.want_name(ChatId::User(member.user));
+        }
+        // What was said before its members were known was for these.
+        let audience = self.audience(ChatId::Group(group.id));
+        let Some(chat) = self.chats.get_mut(&ChatId::Group(group.id)) else { return };
+        for (place, said) in chat.said.iter_mut() {
+            if place.from == self.me && said.audience.is_empty() {
+                said.audience.clone_from(&audience);
+            }
         }
     }
 
@@ -242,8 +224,13 @@ impl Model {
         match chat {
             ChatId::User(user) if user == self.me => "yourself".into(),
             ChatId::User(user) => self.user_name(user).to_owned(),
-            ChatId::Group(group) => group.to_string(),
+            ChatId::Group(group) => format!("#{}", self.rooms.name(group)),
         }
+    }
+
+    /// A change of a group, in words.
+    pub(super) fn happened(&self, from: UserId, event: &body::Event) -> String {
+        rooms::in_words(from, event, |user| self.user_name(user))
     }
 
     /// The messages of the current chat in order, those that wait at the end.
@@ -253,14 +240,19 @@ impl Model {
             return Vec::new();
         };
         let me = self.my_name();
-        let said = known.said.iter().map(|(place, said)| {
-            let mine = place.from == self.me;
-            let tick = mine.then(|| self.tick(chat, place.ts));
-            Shown { name: self.user_name(place.from), mine, text: &said.text, tick }
+        let said = known.said.iter().map(|(place, said)| match &said.what {
+            What::Text(text) => {
+                let mine = place.from == self.me;
+                let tick = mine.then(|| tick(&self.watermarks, chat, place.ts, &said.audience));
+                Shown { name: self.user_name(place.from), mine, text: text.into(), tick }
+            }
+            What::Event(event) => {
+                let text = self.happened(place.from, event).into();
+                Shown { name: "*", mine: false, text, tick: None }
+            }
         });
-        let waiting = known.waiting.iter();
-        said.chain(waiting.map(|(_, text)| Shown { name: me, mine: true, text, tick: None }))
-            .collect()
+        let waiting = known.waiting.iter().map(|(_, text)| text.into());
+        said.chain(waiting.map(|text| Shown { name: me, mine: true, text, tick: None })).collect()
     }
 
     /// Who types in the current chat.
@@ -280,12 +272,19 @@ impl Model {
     fn message(&mut self, item: &Item) {
         // Somebody who just listens gets to talk to the first who says something.
         let current = *self.current.get_or_insert(item.chat);
-        let mine = item.from == self.me;
-        let text = text::of(&item.body);
-        let chat = self.chats.entry(item.chat).or_default();
-        let said = Said { text: text.clone(), told: mine.then_some(Tick::Sent) };
         self.effects.push_back(Effect::Stored(item.seq));
         self.typing.remove(&(item.chat, item.from));
+        self.want_name(item.chat);
+        self.want_name(ChatId::User(item.from));
+        if let Ok(Body::Event(event)) = item.body.typed() {
+            return self.event(item, event);
+        }
+        let mine = item.from == self.me;
+        let text = text::of(&item.body);
+        let audience = if mine { self.audience(item.chat) } else { Vec::new() };
+        let told = mine.then_some(Tick::Sent);
+        let said = Said { what: What::Text(text.clone()), told, audience };
+        let chat = self.chats.entry(item.chat).or_default();
         if !chat.said.insert(Place::from(item), said) {
             return;
         }
@@ -294,16 +293,32 @@ impl Model {
         } else if !mine {
             chat.unread += 1;
         }
-        self.want_name(ChatId::User(item.from));
-        self.notes.push_back(Note::Said { from: item.from, text });
+        self.notes.push_back(Note::Said { chat: item.chat, from: item.from, text });
     }
 
-    fn sent(&mut self, chat: ChatId, id: &MessageId, ts: Micros) {
-        let Some(text) = self.no_longer_waits(chat, id) else { return };
-        let place = Place { ts, from: self.me, id: id.clone() };
-        let tick = self.tick(chat, ts);
-        let said = Said { text: text.clone(), told: Some(tick) };
-        self.chats.entry(chat).or_default().said.insert(place, said);
+    fn event(&mut self, item: &Item, event: body::Event) {
+        if let ChatId::Group(group) = item.chat {
+            self.rooms.happened(group, &event);
+        }
+        for user in rooms::concerned(&event) {
+            self.want_name(ChatId::User(*user));
+        }
+        let said = Said { what: What::Event(event.clone()), told: None, audience: Vec::new() };
+        let chat = self.chats.entry(item.chat).or_default();
+        if chat.said.insert(Place::from(item), said) {
+            self.notes.push_back(Note::Happened { chat: item.chat, from: item.from, event });
+        }
+    }
+
+    fn sent(&mut self, sent: &Sent) {
+        let Sent { id, chat, ts, full } = sent;
+        let Some(text) = self.no_longer_waits(*chat, id) else { return };
+        let place = Place { ts: *ts, from: self.me, id: id.clone() };
+        let mut audience = self.audience(*chat);
+        audience.retain(|user| !full.contains(user));
+        let tick = tick(&self.watermarks, *chat, *ts, &audience);
+        let said = Said { what: What::Text(text.clone()), told: Some(tick), audience };
+        self.chats.entry(*chat).or_default().said.insert(place, said);
         self.notes.push_back(Note::Ticked { text, tick });
     }
 
@@ -313,19 +328,24 @@ impl Model {
         }
         let Some(chat) = self.chats.get_mut(&receipt.chat) else { return };
         for (place, said) in chat.said.iter_mut() {
-            let tick = self.watermarks.tick(receipt.chat, receipt.user, place.ts);
-            if said.told.is_some_and(|told| told < tick) {
+            let tick = tick(&self.watermarks, receipt.chat, place.ts, &said.audience);
+            if let What::Text(text) = &said.what
+                && said.told.is_some_and(|told| told < tick)
+            {
                 said.told = Some(tick);
-                self.notes.push_back(Note::Ticked { text: said.text.clone(), tick });
+                self.notes.push_back(Note::Ticked { text: text.clone(), tick });
             }
         }
     }
 
-    fn tick(&self, chat: ChatId, ts: Micros) -> Tick {
+    /// Whom one's own message in this chat is for.
+    fn audience(&self, chat: ChatId) -> Vec<UserId> {
         match chat {
-            ChatId::User(user) => self.watermarks.tick(chat, user, ts),
-            // A group has a mark per member; its members are not known here.
-            ChatId::Group(_) => Tick::Sent,
+            ChatId::User(user) => vec![user],
+            ChatId::Group(group) => {
+                let members = self.rooms.members(group).iter();
+                members.copied().filter(|member| *member != self.me).collect()
+            }
         }
     }
 
@@ -336,12 +356,14 @@ impl Model {
     }
 
     fn want_name(&mut self, chat: ChatId) {
-        if let ChatId::User(user) = chat
-            && !self.names.contains_key(&user)
-        {
-            // Until it is known, the id is the name; and it is asked for once.
-            self.names.insert(user, user.to_string());
-            self.nameless.push(user);
+        match chat {
+            ChatId::User(user) if !self.names.contains_key(&user) => {
+                // Until it is known, the id is the name; and it is asked for once.
+                self.names.insert(user, user.to_string());
+                self.nameless.push(user);
+            }
+            ChatId::User(_) => {}
+            ChatId::Group(group) => self.rooms.hear_of(group),
         }
     }
 
@@ -351,112 +373,11 @@ impl Model {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use schemas::{Body, RawBody, server::Sent};
-
-    use super::*;
-
-    fn user(n: u64) -> UserId {
-        UserId::from_parts(n, 0)
-    }
-
-    fn chat(n: u64) -> ChatId {
-        ChatId::User(user(n))
-    }
-
-    fn model() -> Model {
-        Model::new(user(1), "alice", &[])
-    }
-
-    fn message(seq: u64, from: u64, ts: i64, text: &str) -> Event {
-        Event::Message(Item {
-            seq,
-            id: format!("m{seq}").parse().unwrap(),
-            chat: chat(from),
-            from: user(from),
-            ts: Micros(ts),
-            after: None,
-            body: RawBody::from(&Body::Text { text: text.into() }),
-        })
-    }
-
-    fn apply(model: &mut Model, event: Event) -> (Vec<Note>, Vec<Effect>) {
-        model.apply(Instant::now(), event);
-        let notes = std::iter::from_fn(|| model.next_note()).collect();
-        (notes, std::iter::from_fn(|| model.next_effect()).collect())
-    }
-
-    fn receipt(delivered: i64, read: i64) -> Event {
-        let (delivered, read) = (Micros(delivered), Micros(read));
-        Event::Receipts(vec![Receipt { chat: chat(2), user: user(2), delivered, read, rev: 1 }])
-    }
-
-    #[test]
-    fn messages_stand_in_order_and_are_read_where_they_are_seen() {
-        let mut model = model();
-        model.talk_to(user(2), "bob");
-        let (notes, effects) = apply(&mut model, message(1, 2, 20, "second"));
-        assert_eq!(notes, [Note::Said { from: user(2), text: "second".into() }]);
-        assert_eq!(effects, [Effect::Stored(1), Effect::Read(chat(2), user(2), Micros(20))]);
-        apply(&mut model, message(2, 2, 10, "first"));
-        let texts: Vec<_> = model.shown().iter().map(|shown| shown.text).collect();
-        assert_eq!(texts, ["first", "second"]);
-
-        let (_, effects) = apply(&mut model, message(3, 3, 30, "psst"));
-        assert_eq!(effects, [Effect::Stored(3)], "not read unseen");
-        assert_eq!(model.take_nameless(), [user(3)]);
-        model.name(user(3), "carol".into());
-        assert_eq!(model.unread(), [("carol".to_owned(), 1)]);
-        model.talk_to(user(3), "carol");
-        assert_eq!(model.next_effect(), Some(Effect::Read(chat(3), user(3), Micros(30))));
-        assert_eq!(model.unread(), []);
-    }
-
-    #[test]
-    fn ticks_turn_forward_only_and_each_is_told_once() {
-        let mut model = model();
-        model.talk_to(user(2), "bob");
-        let id: MessageId = "x".parse().unwrap();
-        model.waits(id.clone(), chat(2), "hi".into());
-        assert!(model.any_waits());
-        assert_eq!(model.shown()[0].tick, None);
-        let sent = Sent { id, chat: chat(2), ts: Micros(10), full: Vec::new() };
-        let (notes, _) = apply(&mut model, Event::Sent(sent.clone()));
-        let ticked = |tick| Note::Ticked { text: "hi".into(), tick };
-        assert_eq!(notes, [ticked(Tick::Sent)]);
-        assert!(!model.any_waits());
-        assert_eq!(apply(&mut model, Event::Sent(sent)).0, [], "told once");
-        assert_eq!(apply(&mut model, receipt(9, 0)).0, []);
-        assert_eq!(apply(&mut model, receipt(10, 0)).0, [ticked(Tick::Delivered)]);
-        assert_eq!(apply(&mut model, receipt(10, 10)).0, [ticked(Tick::Read)]);
-        assert_eq!(apply(&mut model, receipt(10, 0)).0, [], "never back");
-        assert_eq!(model.shown()[0].tick, Some(Tick::Read));
-    }
-
-    #[test]
-    fn who_types_is_shown_until_they_say_something_or_stop() {
-        let mut model = model();
-        model.talk_to(user(2), "bob");
-        let typing = |on| Event::Typing { chat: chat(2), from: user(2), on };
-        let now = Instant::now();
-        model.apply(now, typing(true));
-        assert_eq!(model.typing(now), ["bob"]);
-        assert_eq!(model.typing(now + TYPING_ENDS), [""; 0]);
-        model.apply(now, typing(false));
-        assert_eq!(model.typing(now), [""; 0]);
-        model.apply(now, typing(true));
-        model.apply(now, message(1, 2, 1, "done"));
-        assert_eq!(model.typing(now), [""; 0]);
-    }
-
-    #[test]
-    fn the_first_to_say_something_is_talked_to() {
-        let mut model = model();
-        apply(&mut model, message(1, 2, 1, "hello"));
-        assert_eq!(model.current(), Some(chat(2)));
-        assert_eq!(model.shown().len(), 1);
-    }
+/// How far a message got with all it was for.
+fn tick(watermarks: &Watermarks, chat: ChatId, ts: Micros, audience: &[UserId]) -> Tick {
+    let ticks = audience.iter().map(|user| watermarks.tick(chat, *user, ts));
+    ticks.min().unwrap_or(Tick::Sent)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: Vec<String>,
 
-    /// Username of the one to talk to; later with /to
+    /// Username of the one to talk to, or #NAME of a group; later with /to
     #[arg(long, value_name = "USER")]
     pub(super) to: Option<String>,
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use schemas::ChatId;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
@@ -78,8 +79,16 @@ async fn tell(app: &mut App) -> anyhow::Result<()> {
 
 fn line(model: &Model, note: &Note) -> String {
     match note {
-        Note::Said { from, text } => {
+        Note::Said { chat: ChatId::User(_), from, text } => {
             format!("{}: {}", one_line(model.user_name(*from)), one_line(text))
+        }
+        Note::Said { chat, from, text } => {
+            let (from, chat) = (model.user_name(*from), model.chat_name(*chat));
+            format!("{} in {}: {}", one_line(from), one_line(&chat), one_line(text))
+        }
+        Note::Happened { chat, from, event } => {
+            let (chat, what) = (model.chat_name(*chat), model.happened(*from, event));
+            format!("* {}: {}", one_line(&chat), one_line(&what))
         }
         Note::Ticked { text, tick: Tick::Sent } => format!("✓ {}", one_line(text)),
         Note::Ticked { text, tick: Tick::Delivered } => format!("✓✓ {}", one_line(text)),

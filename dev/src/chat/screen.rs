@@ -256,7 +256,9 @@ impl Screen {
 }
 
 fn title(model: &Model, now: Instant) -> String {
-    let with = model.current().map_or("nobody yet: /to NAME".into(), |chat| model.chat_name(chat));
+    let with = model
+        .current()
+        .map_or("nobody yet: /to NAME, or /group NAME".into(), |chat| model.chat_name(chat));
     let me = one_line(model.my_name());
     format!("{me} → {}   {}", one_line(&with), describe(model.link(), now))
 }
@@ -282,7 +284,7 @@ fn messages(shown: &[Shown<'_>], columns: usize) -> Vec<Row> {
         };
         // Room for the longest tick, so that nothing moves when it turns.
         let room = columns.saturating_sub(names + 2 + 3).max(1);
-        let text = harmless(message.text);
+        let text = harmless(&message.text);
         let lines = wrap(&text, room);
         let last = lines.len() - 1;
         for (n, line) in lines.into_iter().enumerate() {
@@ -315,7 +317,7 @@ mod tests {
     use super::*;
 
     fn shown<'a>(name: &'a str, text: &'a str, tick: Option<Tick>) -> Shown<'a> {
-        Shown { name, mine: tick.is_some(), text, tick }
+        Shown { name, mine: tick.is_some(), text: text.into(), tick }
     }
 
     #[test]

@@ -10,7 +10,8 @@ pub(super) fn of(body: &RawBody) -> String {
             format!("[{} {}] {}", media.mime, media.name, media.caption.unwrap_or_default())
         }
         Ok(Body::Opaque { .. }) => "[encrypted]".into(),
-        Ok(Body::Event(event)) => format!("[{event:?}]"),
+        // Told with the names of those it is about.
+        Ok(Body::Event(_)) => "[something happened]".into(),
         Err(_) => "[something this version cannot show]".into(),
     }
 }

@@ -9,6 +9,7 @@
 
 mod account;
 mod connection;
+mod groups;
 mod run;
 pub mod session;
 mod socket;

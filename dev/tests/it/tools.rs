@@ -103,6 +103,56 @@ async fn two_chat_in_pipes_and_the_device_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_group_in_pipes() {
+    let urls: Vec<String> = shared_stack().await.gateways().iter().map(|it| it.url()).collect();
+    let (alice, bob, carol) = (name("alice"), name("bob"), name("carol"));
+    let folder = TempDir::new().unwrap();
+    let mut a = Chat::start(&alice, Some("password"), &urls[0], folder.path());
+    let mut b = Chat::start(&bob, Some("password"), &urls[1], folder.path());
+    let mut c = Chat::start(&carol, Some("password"), &urls[0], folder.path());
+    for chat in [&mut a, &mut b, &mut c] {
+        chat.says("* connected").await;
+    }
+
+    a.enter("/group late shift").await;
+    a.says("* talking in #late shift").await;
+    for who in [&bob, &carol] {
+        a.enter(&format!("/add {who}")).await;
+        a.says(&format!("* #late shift: {alice} added {who}")).await;
+    }
+    b.says(&format!("* #late shift: {alice} added {bob}")).await;
+    b.says(&format!("* #late shift: {alice} added {carol}")).await;
+    c.says(&format!("* #late shift: {alice} added {carol}")).await;
+
+    // They talk where the first thing happened.
+    b.enter("hello, all").await;
+    a.says(&format!("{bob} in #late shift: hello, all")).await;
+    c.says(&format!("{bob} in #late shift: hello, all")).await;
+    b.says("✓✓ read hello, all").await;
+
+    b.enter("/rename x").await;
+    c.says(&format!("* #x: {bob} named it x")).await;
+    b.enter(&format!("/remove {carol}")).await;
+    b.says("* the group is not changed: forbidden (403): only admins add, remove and promote")
+        .await;
+    a.enter("/members").await;
+    a.says(&format!("* in x: {alice}, {bob}, {carol}")).await;
+    a.enter(&format!("/remove {carol}")).await;
+    c.says(&format!("* #x: {alice} removed {carol}")).await;
+    c.enter("am I still here?").await;
+    c.says("* not sent (you are not in that group): am I still here?").await;
+    c.enter("/groups").await;
+    c.says("* you are in no group: /group NAME makes one").await;
+    a.enter("/leave").await;
+    b.says(&format!("* #x: {bob} is an admin now")).await;
+    b.enter("/to #x").await;
+    b.says("* talking in #x").await;
+    for chat in [a, b, c] {
+        chat.end().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_written_while_the_gateway_is_away_arrives_once() {
     let stack = stack().start().await.unwrap();
     let gateway = &stack.gateways()[0];
