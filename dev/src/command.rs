@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Parser, ValueEnum, error::ErrorKind};
 use indicatif::{ProgressBar, ProgressStyle};
+use store::DirectoryOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{EX_USAGE, Stack, StackBuilder, log, supervisor::supervise};
@@ -41,6 +42,9 @@ struct Options {
     /// How many nats-servers; three are a cluster that keeps three copies
     #[arg(long, value_name = "N", value_enum, default_value_t)]
     nats_nodes: NatsNodes,
+
+    #[command(flatten)]
+    directory: DirectoryOptions,
 
     /// Whether gateways limit how fast a client may be
     #[arg(long, value_name = "on|off", value_enum, default_value_t)]
@@ -96,6 +100,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let mut stop = StopSignals::listen()?;
+    let place = if options.directory.is_mongodb() { "MongoDB" } else { "NATS" };
+    tracing::info!("users and groups are in {place}");
     let stack = tokio::select! {
         stack = options.stack().start() => stack?,
         () = stop.next() => return Ok(()),
@@ -125,6 +131,7 @@ impl Options {
             .listen(self.listen)
             .gateways(self.gateways.into())
             .nats_nodes(nodes)
+            .directory(self.directory)
             .limits(self.limits == Limits::On)
             .progress(progress())
             .log(log::terse_stderr());

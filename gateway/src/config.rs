@@ -6,6 +6,7 @@ use base64::Engine as _;
 use clap::{Parser, ValueEnum};
 use nats::options::NatsOptions;
 use schemas::limits;
+use store::DirectoryOptions;
 
 /// The gateway: HTTP and WebSocket sessions in front of the inboxes.
 #[derive(Debug, Clone, Parser)]
@@ -14,6 +15,10 @@ pub struct Config {
     /// Where NATS is.
     #[command(flatten)]
     pub nats: NatsOptions,
+
+    /// Where users and groups are.
+    #[command(flatten)]
+    pub directory: DirectoryOptions,
 
     /// Address for clients.
     #[arg(long, env = "PETREL_LISTEN", default_value = "127.0.0.1:8080")]

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use nats::{Bus, Inboxes, ReceiptsKv, mux::Mux, subject};
-use store::Directory;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -173,7 +172,7 @@ async fn app(
     });
     let bus = Bus::connect(&config.nats, &name).await?;
     bus.ready().await?;
-    let directory: Arc<dyn Directory> = Arc::new(store::KvDirectory::open(&bus.jetstream).await?);
+    let directory = store::open(&config.directory, &bus).await?;
     let roster = Roster::new(Arc::clone(&directory));
     let tasks = TaskTracker::new();
     let mux = Mux::start(&config.nats, &name, background, stopped.clone());

@@ -39,6 +39,18 @@ pub enum OpenError {
     Directory(#[from] DirectoryError),
 }
 
+impl DirectoryOptions {
+    /// Whether they name a MongoDB.
+    pub fn is_mongodb(&self) -> bool {
+        self.uri().is_some()
+    }
+
+    /// A variable that is set to nothing is how compose files leave it out.
+    fn uri(&self) -> Option<&str> {
+        self.mongodb_uri.as_deref().filter(|uri| !uri.is_empty())
+    }
+}
+
 /// Opens the directory in MongoDB if the options name one, and otherwise the
 /// embedded one.
 ///
@@ -48,8 +60,7 @@ pub async fn open(
     options: &DirectoryOptions,
     bus: &nats::Bus,
 ) -> Result<Arc<dyn Directory>, OpenError> {
-    // A variable that is set to nothing is how compose files leave it out.
-    match options.mongodb_uri.as_deref().filter(|uri| !uri.is_empty()) {
+    match options.uri() {
         Some(uri) => Ok(Arc::new(MongoDirectory::connect(uri).await?)),
         None => Ok(Arc::new(KvDirectory::open(&bus.jetstream).await?)),
     }

@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::{try_join, try_join_all};
 use indicatif::ProgressBar;
 use nats::{Bus, NatsOptions, Topology, reconcile};
+use store::DirectoryOptions;
 
 use super::{
     Gateway, Stack, Worker,
@@ -30,6 +31,7 @@ pub struct StackBuilder {
     nats_at: Option<NatsOptions>,
     sync: SyncMode,
     topology: Topology,
+    directory: DirectoryOptions,
     limits: bool,
     listen: SocketAddr,
     data: Option<PathBuf>,
@@ -48,6 +50,7 @@ impl Default for StackBuilder {
             nats_at: None,
             sync: SyncMode::Default,
             topology: Topology::default(),
+            directory: DirectoryOptions::default(),
             limits: true,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: None,
@@ -94,6 +97,13 @@ impl StackBuilder {
     /// What the streams are like; three nodes keep three copies in any case.
     pub fn topology(mut self, topology: Topology) -> Self {
         self.topology = topology;
+        self
+    }
+
+    /// Where the gateways keep users and groups, whatever the environment of
+    /// this process says: in NATS, unless this names a MongoDB.
+    pub fn directory(mut self, directory: DirectoryOptions) -> Self {
+        self.directory = directory;
         self
     }
 
@@ -175,6 +185,7 @@ impl StackBuilder {
             program,
             nats: options.clone(),
             limits: self.limits,
+            directory: self.directory,
             env: environment(signing_key, self.env),
             log: self.log,
         };

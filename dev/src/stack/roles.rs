@@ -9,6 +9,7 @@ use std::{
 };
 
 use nats::NatsOptions;
+use store::DirectoryOptions;
 
 use super::Announcement;
 use crate::{Program, StartError, child::Log, ports, process::Process};
@@ -34,6 +35,7 @@ pub(super) struct Setup {
     pub(super) program: Program,
     pub(super) nats: NatsOptions,
     pub(super) limits: bool,
+    pub(super) directory: DirectoryOptions,
     pub(super) env: Vec<(String, String)>,
     pub(super) log: Log,
 }
@@ -109,15 +111,19 @@ impl Deref for Worker {
 impl Setup {
     /// A process that plays `role`, given its own options and the common ones.
     fn process(&self, role: &'static str, name: &str, options: Vec<String>, admin: u16) -> Process {
-        let Self { program, nats, env, log, .. } = self;
+        let Self { program, nats, directory, env, log, .. } = self;
         let (program, env, named) = (program.clone(), env.clone(), name.to_owned());
         let common = [
             format!("--nats={}", nats.nats.join(",")),
             format!("--shards={}", nats.shards),
             format!("--admin-listen={}", SocketAddr::from((Ipv4Addr::LOCALHOST, admin))),
         ];
+        // Not as an argument, which everybody on this machine could read. Where
+        // there is none, this one's environment is not to name one.
+        let mongodb_uri = directory.mongodb_uri.clone().unwrap_or_default();
         let command = move || -> Command {
             let mut command = program.play(role, &named);
+            command.env("MONGODB_URI", &mongodb_uri);
             command.args(&options).args(&common);
             command.envs(env.iter().map(|(name, value)| (name, value)));
             command

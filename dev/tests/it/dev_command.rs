@@ -91,6 +91,15 @@ async fn three_nodes_are_a_cluster() {
 }
 
 #[tokio::test]
+async fn it_says_where_users_and_groups_are() {
+    Dev::start(&["--listen", ANY_PORT]).says("users and groups are in NATS").await;
+    // Nobody is there: it waits for one.
+    let mut command = Dev::command(&["--listen", ANY_PORT]);
+    let mut dev = Dev::spawn(command.env("MONGODB_URI", "mongodb://127.0.0.1:1"));
+    dev.says("users and groups are in MongoDB").await;
+}
+
+#[tokio::test]
 async fn data_and_tokens_are_kept_over_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let arguments = ["--listen", ANY_PORT, "--data", data.path().to_str().unwrap()];
@@ -136,6 +145,7 @@ async fn usage_errors_exit_64_and_help_0() {
         &["--gateways", "0"],
         &["--listen", "nowhere"],
         &["--limits", "some"],
+        &["--mongodb-uri", "http://mongo"],
     ] {
         let (status, said) = Dev::start(wrong).fails().await;
         assert_eq!(status.code(), Some(64), "{wrong:?}: {said}");
@@ -178,7 +188,8 @@ impl Dev {
             .args(arguments)
             .env("RUST_LOG", "info")
             .env("PETREL_ARGON2_MEMORY_KIB", "8")
-            .env("PETREL_ARGON2_PASSES", "1");
+            .env("PETREL_ARGON2_PASSES", "1")
+            .env_remove("MONGODB_URI");
         command
     }
 

@@ -1,5 +1,7 @@
-//! The embedded directory, on one nats-server and on three; and the one in MongoDB.
+//! The embedded directory, on one nats-server and on three; the one in MongoDB;
+//! and gateways that use that one.
 
+mod gateways;
 mod mongo;
 mod relay;
 

@@ -35,7 +35,7 @@ mod contract {
 
 /// The server's connection string with the tests' database. Where there is no
 /// server, it says so past the test harness, which shows nothing of tests that pass.
-fn server() -> Option<ConnectionString> {
+pub(super) fn server() -> Option<ConnectionString> {
     static TOLD: Once = Once::new();
     let Some(uri) = std::env::var("MONGODB_URI").ok().filter(|uri| !uri.is_empty()) else {
         TOLD.call_once(|| {
@@ -52,12 +52,12 @@ async fn directory() -> Option<Tested> {
     Some(connect(&server()?).await)
 }
 
-async fn connect(uri: &ConnectionString) -> Tested {
+pub(super) async fn connect(uri: &ConnectionString) -> Tested {
     Arc::new(MongoDirectory::connect(&uri.to_string()).await.unwrap())
 }
 
-/// A relay to the server, and a directory that knows no other way to it.
-async fn through_a_relay() -> Option<(Relay, Tested)> {
+/// A relay to the server, and a connection string that knows no other way to it.
+pub(super) async fn relay() -> Option<(Relay, ConnectionString)> {
     let mut uri = server()?;
     let HostInfo::HostIdentifiers(hosts) = &uri.host_info else {
         panic!("a relay needs a host in MONGODB_URI, not a name to look up");
@@ -66,8 +66,12 @@ async fn through_a_relay() -> Option<(Relay, Tested)> {
     uri.host_info = HostInfo::HostIdentifiers(vec![relay.addr.to_string().parse().unwrap()]);
     uri.direct_connection = Some(true);
     uri.replica_set = None;
-    let directory = connect(&uri).await;
-    Some((relay, directory))
+    Some((relay, uri))
+}
+
+async fn through_a_relay() -> Option<(Relay, Tested)> {
+    let (relay, uri) = relay().await?;
+    Some((relay, connect(&uri).await))
 }
 
 #[tokio::test]
