@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use schemas::{ChatId, GroupId, UserId, http::Group};
+use schemas::{GroupId, UserId, http::Group};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     options::Options,
     sign_in,
     state::{State, StateFile},
+    typing::Typing,
 };
 use crate::client::{
     Account, Acks, Api, Client, ClientError, Event, Events, Options as SessionOptions, StopReason,
@@ -20,8 +21,6 @@ use crate::client::{
 
 /// How long after a change it is remembered.
 const SAVE_AFTER: Duration = Duration::from_millis(500);
-/// How often it is said that one types, while one does.
-const TYPING_EVERY: Duration = Duration::from_secs(3);
 /// Longest wait for somebody's id.
 pub(super) const FIND_WITHIN: Duration = Duration::from_secs(5);
 /// Names that are looked up and not yet told.
@@ -36,7 +35,7 @@ pub(super) struct App {
     file: StateFile,
     state: State,
     save_at: Option<Instant>,
-    said_typing: Option<(ChatId, Instant)>,
+    typing: Typing,
     finds: mpsc::Receiver<Found>,
     pub(super) found: mpsc::Sender<Found>,
     stopped: Option<StopReason>,
@@ -92,7 +91,7 @@ impl App {
             file,
             state,
             save_at: None,
-            said_typing: None,
+            typing: Typing::default(),
             finds,
             found,
             stopped: None,
@@ -235,12 +234,8 @@ impl App {
     /// When the session has ended.
     pub(super) async fn typing(&mut self, on: bool) -> anyhow::Result<()> {
         let Some(chat) = self.model.current() else { return Ok(()) };
-        let recently = |(said, at): (ChatId, Instant)| said == chat && at.elapsed() < TYPING_EVERY;
-        if on && !self.said_typing.is_some_and(recently) {
-            self.said_typing = Some((chat, Instant::now()));
-            self.client.typing(chat, true).await?;
-        } else if !on && self.said_typing.take().is_some() {
-            self.client.typing(chat, false).await?;
+        if let Some(on) = self.typing.typed(Instant::now(), chat, on) {
+            self.client.typing(chat, on).await?;
         }
         Ok(())
     }
@@ -264,8 +259,7 @@ impl App {
             self.model.inform("nobody to talk to: /to NAME, or /group NAME");
             return Ok(());
         };
-        // What is sent is the end of typing.
-        self.said_typing = None;
+        self.typing.sent();
         match self.client.send_text(chat, &text).await {
             Ok(id) => self.model.waits(id, chat, text),
             Err(ClientError::Queue(error)) => self.model.inform(&format!("not sent: {error}")),

@@ -17,6 +17,7 @@ mod sign_in;
 mod state;
 mod text;
 mod told;
+mod typing;
 
 use std::{
     io::{self, IsTerminal as _},

@@ -15,5 +15,6 @@ mod people;
 mod receipts;
 mod stack;
 mod support;
+mod terminal;
 mod tools;
 mod topology;
