@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{
     check::{Faults, Received, Sent, settle},
     options::Backlog,
-    people::{self, Connected},
+    people::{self, Connected, Waiting},
     process::per_second,
     progress,
     target::{Cpu, Target},
@@ -58,7 +58,8 @@ pub(super) async fn run(target: &Target, options: &Backlog) -> anyhow::Result<Ba
     let mut people = people::register(target.gateways(), options.senders + 1).await?;
     let reader = people.pop().context("nobody was registered")?;
     let gateway_of = |n: usize| target.gateway(n).base().clone();
-    let (connected, _) = people::connect(&people, gateway_of, Buffers::BUSY).await?;
+    let (connected, _) =
+        people::connect(&people, gateway_of, Buffers::BUSY, Waiting::Nothing).await?;
 
     let bar = progress::bar("storing", options.messages.into());
     let started = Instant::now();
@@ -169,8 +170,8 @@ impl Sender {
     async fn wait_delivered(mut self) -> anyhow::Result<Sent> {
         while self.sent.delivered < self.sent.last_ts {
             let Ok(text) = self.socket.text(SILENCE).await else { break };
-            if let wire::Frame::Receipts { delivered } = wire::parse(&text)? {
-                self.sent.delivered = delivered.max(self.sent.delivered);
+            if let wire::Frame::Receipts(receipts) = wire::parse(&text)? {
+                self.sent.delivered = wire::furthest(&receipts).max(self.sent.delivered);
             }
         }
         Ok(self.sent)

@@ -26,6 +26,8 @@ pub(super) struct Faults {
     /// Received, but the Delivered tick did not come, or ended elsewhere than
     /// at the last message.
     pub(super) undelivered: u64,
+    /// Delivered, and still in an inbox long after.
+    pub(super) undeleted: u64,
     /// Connections that ended before their time.
     pub(super) disconnected: u64,
     /// What the server refused, by code.
@@ -54,6 +56,7 @@ impl AddAssign for Faults {
         self.corrupt += other.corrupt;
         self.unticked += other.unticked;
         self.undelivered += other.undelivered;
+        self.undeleted += other.undeleted;
         self.disconnected += other.disconnected;
         for (code, count) in other.refused {
             *self.refused.entry(code).or_default() += count;

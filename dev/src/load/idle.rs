@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     latency::Percentiles,
     options::{Idle, Role},
-    people::{self, Connected},
+    people::{self, Connected, Waiting},
     process::per_second,
     progress,
     target::Target,
@@ -94,7 +94,8 @@ pub(super) async fn run(target: &Target, options: &Idle) -> anyhow::Result<IdleR
 
     let started = Instant::now();
     let gateway_of = |n: usize| target.gateway(n).base().clone();
-    let (connected, connect) = people::connect(&people, gateway_of, Buffers::SMALL).await?;
+    let (connected, connect) =
+        people::connect(&people, gateway_of, Buffers::SMALL, Waiting::Nothing).await?;
     let connecting = started.elapsed();
 
     let stop = CancellationToken::new();

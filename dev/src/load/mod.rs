@@ -5,6 +5,7 @@
 
 mod backlog;
 mod check;
+mod groups;
 mod idle;
 mod latency;
 mod options;
@@ -15,9 +16,11 @@ mod process;
 mod progress;
 mod reconnect;
 mod report;
+mod run;
 mod target;
 mod traffic;
 mod wire;
+mod writes;
 
 use std::{
     io::{self, Write as _},
@@ -80,6 +83,7 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
     let environment = target.environment().await;
     let outcome = match &options.command {
         Command::Traffic(traffic) => traffic::run(&target, traffic).await?.into(),
+        Command::Groups(groups) => Box::new(groups::run(&target, groups).await?).into(),
         Command::Idle(idle) => idle::run(&target, idle).await?.into(),
         Command::Reconnect(reconnect) => reconnect::run(&target, reconnect).await?.into(),
         Command::Backlog(backlog) => backlog::run(&target, backlog).await?.into(),

@@ -1,6 +1,6 @@
 //! What can be asked of the load generator.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -125,6 +125,8 @@ fn nodes(text: &str) -> Result<u8, String> {
 pub(super) enum Command {
     /// People talk in pairs, at a given rate or as fast as it goes
     Traffic(Traffic),
+    /// People talk in groups: until the last has it, and what is written for it
+    Groups(Groups),
     /// People are connected and say nothing: memory per connection
     Idle(Idle),
     /// All people of one gateway lose it and come back on another
@@ -157,6 +159,64 @@ pub(super) struct Traffic {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(80..=16_384))]
     pub(super) body: u32,
 
+    #[command(flatten)]
+    pub(super) timing: Timing,
+}
+
+/// People talk in groups.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Groups {
+    /// Groups
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) groups: u32,
+
+    /// Members of each
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub(super) size: u32,
+
+    /// Connected people, who are members in turn; by default nobody is in two groups
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(super) people: Option<u32>,
+
+    /// Members of each group who talk, in turn; the others only read
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) speakers: u32,
+
+    /// More people, each a member of every group, with a slow socket: it takes
+    /// one frame per pause. All is measured twice, first while they are as
+    /// quick as the others
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=98))]
+    pub(super) slow: u32,
+
+    /// That pause
+    #[arg(long, value_name = "MS", default_value_t = 1_000, requires = "slow", value_parser = clap::value_parser!(u64).range(1..=20_000))]
+    pub(super) pause: u64,
+
+    /// Messages per second to all groups together, sent at planned times
+    /// whatever the answers do; latencies count from the planned time
+    #[arg(long, default_value_t = 20, conflicts_with = "flat_out", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) rate: u32,
+
+    /// As fast as it goes: every speaker keeps a window of messages full that
+    /// somebody has not got yet
+    #[arg(long)]
+    pub(super) flat_out: bool,
+
+    /// That window
+    #[arg(long, default_value_t = 4, requires = "flat_out", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) window: u32,
+
+    /// Bytes of each body's JSON text
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(80..=16_384))]
+    pub(super) body: u32,
+
+    #[command(flatten)]
+    pub(super) timing: Timing,
+}
+
+/// For how long it is measured.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Timing {
     /// Seconds that are measured
     #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECS))]
     pub(super) duration: u64,
@@ -213,23 +273,60 @@ impl Options {
     /// With what to say to the person.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let own_pair = self.target.target.is_empty() && self.target.gateways >= 2;
-        match self.command {
+        match &self.command {
             Command::Reconnect(_) if !own_pair => {
                 Err("reconnect kills a gateway: it needs its own stack, of two gateways at least")
             }
+            Command::Groups(groups) => groups.check(),
             _ => Ok(()),
         }
     }
 }
 
-impl Traffic {
+impl Groups {
+    /// Members of each group who take what comes as it comes.
+    pub(super) fn quick(&self) -> u32 {
+        self.size.saturating_sub(self.slow)
+    }
+
+    /// People who do.
+    pub(super) fn quick_people(&self) -> u32 {
+        self.people.unwrap_or(self.groups * self.quick())
+    }
+
+    /// Members of each group who talk.
+    pub(super) fn speakers(&self) -> u32 {
+        self.speakers.min(self.quick())
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let phases = if self.slow > 0 { 2 } else { 1 };
+        if self.quick() < 2 {
+            Err("a group needs two members at least who are not slow: raise --size")
+        } else if self.quick_people() < self.quick() {
+            Err("a group has no member twice: raise --people, or lower --size")
+        } else if phases * (self.timing.duration + self.timing.warm_up) > LONGEST_SECS {
+            Err("with --slow it is measured twice, which takes too long: lower --duration")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Timing {
     /// What is measured.
-    pub(super) fn duration(&self) -> Duration {
+    pub(super) fn duration(self) -> Duration {
         Duration::from_secs(self.duration)
     }
 
     /// What goes before.
-    pub(super) fn warm_up(&self) -> Duration {
+    pub(super) fn warm_up(self) -> Duration {
         Duration::from_secs(self.warm_up)
+    }
+
+    /// What is measured, in microseconds since the start.
+    pub(super) fn measured_us(self) -> Range<u64> {
+        let from = self.warm_up * 1_000_000;
+        from..from + self.duration * 1_000_000
     }
 }

@@ -37,6 +37,15 @@ pub(super) struct Connected {
     pub(super) ahead_us: i64,
 }
 
+/// What may wait for somebody who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing: it would have been lost or doubled elsewhere.
+    Nothing,
+    /// Messages that do not matter; they are acknowledged.
+    Anything,
+}
+
 impl Person {
     /// The chat with this person.
     pub(super) fn chat(&self) -> ChatId {
@@ -80,6 +89,7 @@ pub(super) async fn connect(
     people: &[Person],
     gateway_of: impl Fn(usize) -> Url,
     buffers: Buffers,
+    waiting: Waiting,
 ) -> anyhow::Result<(Vec<Connected>, Latency)> {
     let bar = progress::bar("connecting", people.len() as u64);
     let took = Latency::new();
@@ -88,7 +98,7 @@ pub(super) async fn connect(
             let (base, bar, took) = (gateway_of(n), &bar, &took);
             async move {
                 let started = Instant::now();
-                let connected = catch_up(&base, &person.token, buffers).await?;
+                let connected = catch_up(&base, &person.token, buffers, waiting).await?;
                 took.record(n, started.elapsed());
                 bar.inc(1);
                 Ok::<_, anyhow::Error>(connected)
@@ -102,7 +112,7 @@ pub(super) async fn connect(
     Ok((connected?, took))
 }
 
-/// Connects and waits for the end of a backlog in which there must be nothing.
+/// Connects and waits for the end of the backlog.
 ///
 /// # Errors
 /// When it does not come, or something else does.
@@ -110,6 +120,7 @@ pub(super) async fn catch_up(
     base: &Url,
     token: &str,
     buffers: Buffers,
+    waiting: Waiting,
 ) -> anyhow::Result<Connected> {
     let (mut socket, welcome) = hello(base, token, buffers).await?;
     let ahead_us = ahead(&welcome);
@@ -117,7 +128,11 @@ pub(super) async fn catch_up(
         let text = socket.text(CATCH_UP_WITHIN).await?;
         match wire::parse(&text)? {
             wire::Frame::CaughtUp => return Ok(Connected { socket, ahead_us }),
-            wire::Frame::Receipts { .. } | wire::Frame::Other => {}
+            wire::Frame::Receipts(_) | wire::Frame::Other => {}
+            wire::Frame::Messages(items) if waiting == Waiting::Anything => {
+                let last = items.last().map(|item| item.seq);
+                socket.send_text(wire::ack(last.unwrap_or_default())).await?;
+            }
             other => bail!("expected caught_up, not {other:?}"),
         }
     }

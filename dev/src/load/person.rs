@@ -2,68 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use schemas::Micros;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     check::{Faults, Received, Sent},
-    latency::Latency,
-    pace::Plan,
     people::Connected,
+    run::{Run, Style},
     wire::{self, Content},
 };
 use crate::client;
-
-/// What all people of a run share.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) start: Instant,
-    pub(super) style: Style,
-    /// Messages due in this time count, in microseconds since the start; after
-    /// its end nothing more is sent.
-    pub(super) measured_us: Range<u64>,
-    pub(super) body_bytes: usize,
-    pub(super) stop: CancellationToken,
-    pub(super) counts: Counts,
-    /// From the planned time to the Sent tick.
-    pub(super) ticked: Latency,
-    /// From the planned time to the recipient.
-    pub(super) received: Latency,
-    /// From the planned time to the Delivered tick.
-    pub(super) delivered: Latency,
-    /// From the planned time to the sending: the generator's own part.
-    pub(super) late: Latency,
-}
-
-/// When messages are sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Style {
-    /// At planned times.
-    Planned(Plan),
-    /// Whenever fewer than this many are not delivered.
-    Window(u32),
-}
-
-/// How far all of them are.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) sent: AtomicU64,
-    /// Refused ones are over too.
-    pub(super) over: AtomicU64,
-    pub(super) received_in_time: AtomicU64,
-    /// Those whose Delivered tick came in the measured time.
-    pub(super) delivered_in_time: AtomicU64,
-}
 
 /// What one person knows in the end.
 #[derive(Debug, Default)]
@@ -98,18 +50,6 @@ enum Stage {
     Sent,
     Ticked { ts: i64 },
     Refused,
-}
-
-impl Run {
-    fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
-    fn record(&self, latency: &Latency, who: usize, due_us: u64, now_us: u64) {
-        if self.measured_us.contains(&due_us) {
-            latency.record(who, Duration::from_micros(now_us.saturating_sub(due_us)));
-        }
-    }
 }
 
 impl Talker {
@@ -190,7 +130,7 @@ impl Talker {
         match wire::parse(text) {
             Ok(wire::Frame::Messages(items)) => self.messages(&items),
             Ok(wire::Frame::Sent { n, ts }) => self.ticked(n, ts),
-            Ok(wire::Frame::Receipts { delivered }) => self.delivered(delivered),
+            Ok(wire::Frame::Receipts(receipts)) => self.delivered(wire::furthest(&receipts)),
             Ok(wire::Frame::Error { code, reference }) => self.refused(&code, reference.as_deref()),
             Ok(wire::Frame::CaughtUp | wire::Frame::Other) => {}
             Err(_) => self.outcome.faults.corrupt += 1,

@@ -20,7 +20,7 @@ use super::{
     check::{Faults, Received, Sent, settle},
     latency::{Latency, Percentiles},
     options::Reconnect,
-    people::{self, Connected, Person},
+    people::{self, Connected, Person, Waiting},
     progress,
     target::{Cpu, Target},
     wire::{self, Content},
@@ -77,7 +77,8 @@ pub(super) async fn run(target: &Target, options: &Reconnect) -> anyhow::Result<
     let connections = options.connections.next_multiple_of(2);
     let people = people::register(target.gateways(), connections).await?;
     let here = target.gateway(0).base().clone();
-    let (connected, _) = people::connect(&people, |_| here.clone(), Buffers::SMALL).await?;
+    let (connected, _) =
+        people::connect(&people, |_| here.clone(), Buffers::SMALL, Waiting::Nothing).await?;
 
     let (kill, killed) = watch::channel(None);
     let storm = Arc::new(Storm {
@@ -180,7 +181,9 @@ impl Storm {
         tokio::time::sleep(self.spread.mul_f64(rand::random())).await;
         let mut wait = RETRY;
         for _ in 0..TRIES {
-            match people::catch_up(&self.elsewhere, &me.token, Buffers::SMALL).await {
+            match people::catch_up(&self.elsewhere, &me.token, Buffers::SMALL, Waiting::Nothing)
+                .await
+            {
                 Ok(connected) => return Some(connected),
                 Err(error) => tracing::debug!(user = %me.user, "not back yet: {error:#}"),
             }
@@ -234,7 +237,7 @@ async fn hear(socket: &mut Socket, text: &str, peer: &Person, outcome: &mut Outc
             outcome.sent.ticked += 1;
             outcome.sent.last_ts = ts;
         }
-        Ok(wire::Frame::Receipts { delivered }) => outcome.sent.delivered = delivered,
+        Ok(wire::Frame::Receipts(receipts)) => outcome.sent.delivered = wire::furthest(&receipts),
         Ok(wire::Frame::Error { code, .. }) => {
             outcome.faults.refused(&code);
             return None;

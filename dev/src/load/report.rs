@@ -7,12 +7,14 @@ use serde::Serialize;
 use super::{
     backlog::BacklogReport,
     check::Faults,
+    groups::{GroupsReport, Measured},
     idle::{IdleReport, Memory},
     latency::Percentiles,
     process::kib,
     reconnect::ReconnectReport,
     target::{Cpu, Environment},
     traffic::TrafficReport,
+    writes::Amplification,
 };
 
 /// A finished run.
@@ -28,6 +30,7 @@ pub(super) struct Report {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Traffic(TrafficReport),
+    Groups(Box<GroupsReport>),
     Idle(IdleReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport),
@@ -38,6 +41,7 @@ impl Report {
     pub(super) fn is_well(&self) -> bool {
         match &self.outcome {
             Outcome::Traffic(it) => it.faults.is_none(),
+            Outcome::Groups(it) => it.faults.is_none(),
             Outcome::Idle(it) => it.disconnected == 0,
             Outcome::Reconnect(it) => it.faults.is_none(),
             Outcome::Backlog(it) => it.faults.is_none(),
@@ -46,7 +50,7 @@ impl Report {
 }
 
 macro_rules! outcome_from {
-    ($($variant:ident($report:ident)),*) => {
+    ($($variant:ident($report:ty)),*) => {
         $(impl From<$report> for Outcome {
             fn from(report: $report) -> Self {
                 Self::$variant(report)
@@ -57,6 +61,7 @@ macro_rules! outcome_from {
 
 outcome_from!(
     Traffic(TrafficReport),
+    Groups(Box<GroupsReport>),
     Idle(IdleReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport)
@@ -67,6 +72,7 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.environment)?;
         match &self.outcome {
             Outcome::Traffic(it) => it.fmt(f),
+            Outcome::Groups(it) => it.fmt(f),
             Outcome::Idle(it) => it.fmt(f),
             Outcome::Reconnect(it) => it.fmt(f),
             Outcome::Backlog(it) => it.fmt(f),
@@ -117,6 +123,78 @@ impl fmt::Display for TrafficReport {
         writeln!(f, "\nCPU seconds per 1,000 delivered: {}", self.cpu)?;
         writeln!(f, "all else on the machine took {:.2} cores", self.others_cores)?;
         writeln!(f, "faults: {}", self.faults)
+    }
+}
+
+impl fmt::Display for GroupsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { groups, size, people, speakers, body, seconds, .. } = self;
+        let style = match (self.rate, self.window) {
+            (Some(rate), _) => format!("{rate} messages per second planned"),
+            (None, window) => format!("flat out, window {}", window.unwrap_or_default()),
+        };
+        writeln!(
+            f,
+            "{groups} groups of {size} among {people} people, {speakers} in each talk: {style}, \
+             bodies of {body} bytes, {seconds} s"
+        )?;
+        match (&self.slowly, self.slow_readers) {
+            (None, _) => write!(f, "{}", self.quickly)?,
+            (Some(slowly), slow) => {
+                writeln!(f, "\n{slow} members of every group, as quick as the others:")?;
+                write!(
+                    f,
+                    "{}\nthe same people, a frame per {} ms:\n",
+                    self.quickly, self.pause_ms
+                )?;
+                write!(f, "{slowly}")?;
+            }
+        }
+        writeln!(f, "faults: {}", self.faults)
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, received_per_second, delivered_per_second, .. } = self;
+        write!(f, "per second: {received_per_second:.0} received, ")?;
+        write!(f, "{delivered_per_second:.0} delivered, ")?;
+        if let Some(deleted) = self.deleted_per_second {
+            write!(f, "{deleted:.0} deleted ")?;
+        }
+        writeln!(f, "({messages} messages to groups in all)\n\n{PERCENTILES}")?;
+        latency(f, "sent → sent tick", &self.sent_to_tick)?;
+        latency(f, "sent → each received", &self.sent_to_received)?;
+        latency(f, "sent → last received", &self.sent_to_last_received)?;
+        latency(f, "sent → all delivered", &self.sent_to_all_delivered)?;
+        latency(f, "generator late", &self.generator_late)?;
+        writeln!(f)?;
+        if let Some(amplification) = &self.amplification {
+            writeln!(f, "JetStream writes per delivered message: {amplification}")?;
+        }
+        writeln!(f, "CPU seconds per 1,000 delivered: {}", self.cpu)?;
+        writeln!(f, "all else on the machine took {:.2} cores", self.others_cores)?;
+        writeln!(
+            f,
+            "RSS of all gateways: {:.1} MiB before, {:.1} MiB at most",
+            kib(self.gateways_before) / 1024.0,
+            kib(self.gateways_most) / 1024.0
+        )?;
+        if self.slow_behind > 0 {
+            writeln!(f, "messages that slow members were behind in the end: {}", self.slow_behind)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Amplification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, inboxes, watermarks, acks, others } = self;
+        write!(
+            f,
+            "{total:.3} (messages {inboxes:.3}, watermarks {watermarks:.3}, \
+             acknowledgements in memory {acks:.3}, others {others:.3})"
+        )
     }
 }
 
@@ -203,6 +281,7 @@ impl fmt::Display for Faults {
             ("corrupt", self.corrupt),
             ("unticked", self.unticked),
             ("undelivered", self.undelivered),
+            ("undeleted", self.undeleted),
             ("disconnected", self.disconnected),
         ];
         let refused = self.refused.iter().map(|(code, count)| format!("{count} refused: {code}"));

@@ -1,35 +1,23 @@
 //! People talk in pairs.
 
-use std::{
-    ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::{sync::Notify, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     check::{self, Faults},
-    latency::{Latency, Percentiles},
+    latency::Percentiles,
     options::Traffic,
     pace::{self, Plan},
-    people::{self, Connected, Person},
-    person::{Counts, Outcome, Run, Style, Talker},
+    people::{self, Connected, Person, Waiting},
+    person::{Outcome, Talker},
     process::per_second,
-    progress,
+    run::{Run, Style},
     target::{Cpu, Target},
 };
 use crate::client::Buffers;
-
-/// Longest wait for the last messages' Delivered ticks.
-const DRAIN_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is looked whether they came, and the progress is shown.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// From the last preparations to the first message.
-const LEAD: Duration = Duration::from_millis(200);
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -76,16 +64,22 @@ pub(super) async fn run(target: &Target, options: &Traffic) -> anyhow::Result<Tr
     let connections = options.connections.next_multiple_of(2);
     let people = people::register(target.gateways(), connections).await?;
     let gateway_of = |n: usize| target.gateway(n).base().clone();
-    let (connected, _) = people::connect(&people, gateway_of, Buffers::BUSY).await?;
+    let (connected, _) =
+        people::connect(&people, gateway_of, Buffers::BUSY, Waiting::Nothing).await?;
 
-    let run = Arc::new(new_run(options, connections));
+    let style = if options.flat_out {
+        Style::Window(options.window)
+    } else {
+        Style::Planned(Plan { rate: options.rate, people: connections })
+    };
+    let run = Arc::new(Run::new(style, options.timing, options.body));
     let mut talking = start(&run, &people, connected)?;
 
-    tokio::time::sleep_until((run.start + options.warm_up()).into()).await;
+    run.warmed_up().await;
     let before = target.cpu()?;
-    watch(&run, options).await;
+    run.watch().await;
     let cpu = target.cpu()? - before;
-    drain(&run).await;
+    run.drain(|counts| counts.over.load(Relaxed) >= counts.sent.load(Relaxed)).await;
     run.stop.cancel();
 
     let mut outcomes: Vec<Outcome> = people.iter().map(|_| Outcome::default()).collect();
@@ -94,31 +88,6 @@ pub(super) async fn run(target: &Target, options: &Traffic) -> anyhow::Result<Tr
         outcomes[index] = outcome;
     }
     Ok(report(&run, options, connections, cpu, outcomes))
-}
-
-fn new_run(options: &Traffic, people: u32) -> Run {
-    let style = if options.flat_out {
-        Style::Window(options.window)
-    } else {
-        Style::Planned(Plan { rate: options.rate, people })
-    };
-    Run {
-        start: Instant::now() + LEAD,
-        style,
-        measured_us: measured_us(options),
-        body_bytes: options.body as usize,
-        stop: CancellationToken::new(),
-        counts: Counts::default(),
-        ticked: Latency::new(),
-        received: Latency::new(),
-        delivered: Latency::new(),
-        late: Latency::new(),
-    }
-}
-
-fn measured_us(options: &Traffic) -> Range<u64> {
-    let from = options.warm_up * 1_000_000;
-    from..from + options.duration * 1_000_000
 }
 
 fn start(
@@ -144,35 +113,6 @@ fn start(
     Ok(talking)
 }
 
-/// Shows how it goes until the measured time is over.
-async fn watch(run: &Run, options: &Traffic) {
-    let end = run.start + options.warm_up() + options.duration();
-    let bar = progress::bar("talking", options.duration);
-    loop {
-        let now = Instant::now();
-        if now >= end {
-            break;
-        }
-        let passed = options.duration().saturating_sub(end - now);
-        let delivered = run.counts.delivered_in_time.load(Relaxed);
-        bar.set_position(passed.as_secs());
-        bar.set_message(format!("s, {:.0} delivered per second", per_second(delivered, passed)));
-        tokio::time::sleep((end - now).min(LOOK_EVERY)).await;
-    }
-    bar.finish_and_clear();
-}
-
-/// Waits for the last messages.
-async fn drain(run: &Run) {
-    let bar = progress::spinner("draining");
-    let deadline = Instant::now() + DRAIN_WITHIN;
-    while run.counts.over.load(Relaxed) < run.counts.sent.load(Relaxed) && Instant::now() < deadline
-    {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    bar.finish_and_clear();
-}
-
 fn report(
     run: &Run,
     options: &Traffic,
@@ -193,16 +133,16 @@ fn report(
         rate: (!options.flat_out).then_some(options.rate),
         window: options.flat_out.then_some(options.window),
         body: options.body,
-        seconds: options.duration().as_secs_f64(),
+        seconds: options.timing.duration().as_secs_f64(),
         messages: run.counts.sent.load(Relaxed),
-        received_per_second: per_second(received, options.duration()),
-        delivered_per_second: per_second(delivered, options.duration()),
+        received_per_second: per_second(received, options.timing.duration()),
+        delivered_per_second: per_second(delivered, options.timing.duration()),
         sent_to_tick: run.ticked.percentiles(),
         sent_to_received: run.received.percentiles(),
         sent_to_delivered: run.delivered.percentiles(),
         generator_late: run.late.percentiles(),
         cpu: cpu.per_thousand(delivered),
-        others_cores: cpu.others / options.duration().as_secs_f64(),
+        others_cores: cpu.others / options.timing.duration().as_secs_f64(),
         faults,
     }
 }

@@ -20,11 +20,8 @@ pub(super) enum Frame<'a> {
         /// Its place in the chat.
         ts: i64,
     },
-    /// How far one's messages got, the furthest of the frame.
-    Receipts {
-        /// In the chat with the one this person talks to.
-        delivered: i64,
-    },
+    /// How far one's messages got.
+    Receipts(Vec<Receipt<'a>>),
     /// The backlog has come.
     CaughtUp,
     /// Something is refused.
@@ -44,6 +41,8 @@ pub(super) struct Item<'a> {
     /// Position in the inbox.
     pub(super) seq: u64,
     id: &'a str,
+    /// Where.
+    pub(super) chat: &'a str,
     /// Who sent it.
     pub(super) from: &'a str,
     /// Its place in the chat.
@@ -51,9 +50,22 @@ pub(super) struct Item<'a> {
     body: Body<'a>,
 }
 
+/// What a server makes of a change of a group has no text.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Body<'a> {
+    #[serde(default)]
     text: &'a str,
+}
+
+/// How far somebody got.
+#[derive(Debug, PartialEq, Deserialize)]
+pub(super) struct Receipt<'a> {
+    /// Where.
+    pub(super) chat: &'a str,
+    /// Who.
+    pub(super) user: &'a str,
+    /// Up to this `ts` one's messages are delivered there.
+    pub(super) delivered: i64,
 }
 
 /// What a sender wrote into a message.
@@ -96,12 +108,9 @@ pub(super) fn parse(text: &str) -> Result<Frame<'_>, serde_json::Error> {
         ts: i64,
     }
     #[derive(Deserialize)]
-    struct Receipts {
-        items: Vec<Receipt>,
-    }
-    #[derive(Deserialize)]
-    struct Receipt {
-        delivered: i64,
+    struct Receipts<'a> {
+        #[serde(borrow)]
+        items: Vec<Receipt<'a>>,
     }
     #[derive(Deserialize)]
     struct Error<'a> {
@@ -116,11 +125,7 @@ pub(super) fn parse(text: &str) -> Result<Frame<'_>, serde_json::Error> {
             let sent: Sent<'_> = serde_json::from_str(text)?;
             Frame::Sent { n: number(sent.id), ts: sent.ts }
         }
-        "receipts" => {
-            let receipts: Receipts = serde_json::from_str(text)?;
-            let furthest = receipts.items.iter().map(|item| item.delivered).max();
-            Frame::Receipts { delivered: furthest.unwrap_or_default() }
-        }
+        "receipts" => Frame::Receipts(serde_json::from_str::<Receipts<'_>>(text)?.items),
         "caught_up" => Frame::CaughtUp,
         "error" => {
             let error: Error<'_> = serde_json::from_str(text)?;
@@ -128,6 +133,11 @@ pub(super) fn parse(text: &str) -> Result<Frame<'_>, serde_json::Error> {
         }
         _ => Frame::Other,
     })
+}
+
+/// How far one's messages got with whom that is furthest; 0 for nobody.
+pub(super) fn furthest(receipts: &[Receipt<'_>]) -> i64 {
+    receipts.iter().map(|receipt| receipt.delivered).max().unwrap_or_default()
 }
 
 /// A `send` of message `n`, whose body is this many bytes of JSON text.
@@ -239,6 +249,9 @@ mod tests {
             read: Micros(0),
             rev: 1,
         };
+        let name = user.to_string();
+        let received = |delivered| Receipt { chat: &name, user: &name, delivered };
+        assert_eq!((furthest(&[received(2), received(3)]), furthest(&[])), (3, 0));
         let frames = [
             (
                 server::Frame::Sent(server::Sent {
@@ -251,7 +264,7 @@ mod tests {
             ),
             (
                 server::Frame::Receipts { items: vec![receipt(3), receipt(2)] },
-                Frame::Receipts { delivered: 3 },
+                Frame::Receipts(vec![received(3), received(2)]),
             ),
             (server::Frame::CaughtUp {}, Frame::CaughtUp),
             (

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -202,9 +202,47 @@ async fn a_load_of_traffic_is_measured_and_checked() {
         assert_eq!(traffic[what]["count"], 120, "{what}: {report}");
         assert!(traffic[what]["p50_ms"].as_f64() <= traffic[what]["max_ms"].as_f64());
     }
-    let faults = traffic["faults"].as_object().unwrap();
-    let well = |fault: &Value| *fault == 0 || *fault == Value::Object(serde_json::Map::new());
-    assert!(faults.values().all(well), "{report}");
+    assert!(is_well(&traffic["faults"]), "{report}");
+}
+
+#[tokio::test]
+async fn a_load_of_groups_is_measured_and_checked() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+    command.args(["groups", "--json", "--groups", "2", "--size", "4", "--slow", "1"]);
+    command.args(["--rate", "40", "--duration", "2", "--warm-up", "0"]);
+    let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["environment"]["gateways"], 2, "{report}");
+    let groups = &report["groups"];
+    assert_eq!((&groups["people"], &groups["speakers"]), (&json!(7), &json!(3)), "{report}");
+    for phase in [&groups["quickly"], &groups["slowly"]] {
+        assert_eq!(phase["messages"], 80, "{report}");
+        for what in ["sent_to_tick", "sent_to_last_received", "sent_to_all_delivered"] {
+            assert_eq!(phase[what]["count"], 80, "{what}: {report}");
+        }
+        assert_eq!(phase["sent_to_received"]["count"], 160, "two of three are quick: {report}");
+        // A message is written once for each who gets it, and its watermark at most.
+        let writes = |what: &str| phase["amplification"][what].as_f64().unwrap();
+        assert_eq!(writes("inboxes").to_string(), "1", "{report}");
+        assert!(writes("watermarks") > 0.0 && writes("watermarks") <= 1.0, "{report}");
+    }
+    assert!(is_well(&groups["faults"]), "{report}");
+}
+
+/// Whether nothing is counted there.
+fn is_well(faults: &Value) -> bool {
+    faults.as_object().unwrap().values().all(|fault| *fault == 0 || *fault == json!({}))
+}
+
+#[tokio::test]
+async fn a_load_that_makes_no_sense_is_not_begun() {
+    for impossible in ["groups --size 3 --slow 2", "groups --size 9 --people 8"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+        let output = timeout(PATIENCE, command.args(impossible.split(' ')).output()).await;
+        assert_eq!(output.unwrap().unwrap().status.code(), Some(64), "{impossible}");
+    }
 }
 
 #[tokio::test]
