@@ -12,6 +12,7 @@ const PAUSE_MS = 500;
 const AUTHENTICATION_FAILED = 18;
 const ALREADY_INITIALIZED = 23;
 const USER_NOT_FOUND = 11;
+const UNAUTHORIZED = 13;
 
 // The first member, without a name: for what MongoDB allows to whoever comes
 // from its own machine while it has no administrator.
@@ -19,7 +20,9 @@ const first = () => new Mongo("mongodb://127.0.0.1:27017/?directConnection=true"
 
 function tolerating(code, act) {
   try {
-    return act();
+    // mongosh waits for a result where it is named, and not where it is returned.
+    const result = act();
+    return result;
   } catch (error) {
     if (error.code !== code) throw error;
   }
@@ -49,11 +52,13 @@ function hasAdministrator() {
 function makeAdministrator() {
   const deadline = Date.now() + PATIENCE_MS;
   while (!first().hello().isWritablePrimary) {
-    if (Date.now() > deadline) throw new Error(`${HOSTS[0]} is not the primary: is the password of root the old one?`);
+    if (Date.now() > deadline) throw new Error(`${HOSTS[0]} is not the primary`);
     sleep(PAUSE_MS);
   }
   print("making the user root");
-  first().createUser({ user: "root", pwd: PETREL_MONGO_ROOT_PASSWORD, roles: ["root"] });
+  const root = { user: "root", pwd: PETREL_MONGO_ROOT_PASSWORD, roles: ["root"] };
+  const made = tolerating(UNAUTHORIZED, () => first().createUser(root) ?? true);
+  if (made === undefined) throw new Error("there is a root already, with another password than .env has");
 }
 
 function setUser() {
