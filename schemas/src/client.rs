@@ -91,7 +91,8 @@ pub struct Ack {
 }
 
 /// A mark is clamped to what this user's devices have acknowledged from that
-/// sender in the chat; an `ack` sent before it on the same socket counts.
+/// sender in the chat; an `ack` counts that was sent before it on the same
+/// socket, or was answered before it was posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Read {
     /// The peer or group.
@@ -150,10 +151,7 @@ impl Frame {
     /// # Errors
     /// [`FrameError`], ready to be answered.
     pub fn parse(text: &str) -> Result<Self, FrameError> {
-        // serde's derive takes an array for a struct; the protocol does not.
-        if !text.trim_start().starts_with('{') {
-            return Err(FrameError::bad("a frame is one JSON object"));
-        }
+        object(text)?;
         let tag: Tag = from_str(text).map_err(FrameError::bad)?;
         let about =
             |error: FrameError| FrameError { reference: Some(tag.kind.to_string()), ..error };
@@ -166,23 +164,14 @@ impl Frame {
                 Ok(Self::Hello(Hello { token: hello.token, receipts_after }))
             }
             "auth" => typed(text).map(Self::Auth).map_err(about),
-            "send" => {
-                let send: RawSend = typed(text).map_err(|error| about_send(text, error))?;
-                send.check().map(Self::Send)
-            }
+            "send" => Send::parse(text).map(Self::Send),
             "drop" => {
                 let drop: RawDrop = typed(text).map_err(about)?;
                 let id = id(&drop.id, "id").map_err(about)?;
                 Ok(Self::Drop(Drop { id }))
             }
-            "ack" => {
-                let ack: RawAck = typed(text).map_err(about)?;
-                let seq = unsigned(ack.seq, "seq").map_err(about)?;
-                Ok(Self::Ack(Ack { seq }))
-            }
-            "read" => {
-                typed::<RawRead>(text).and_then(RawRead::check).map(Self::Read).map_err(about)
-            }
+            "ack" => Ack::parse(text).map(Self::Ack).map_err(about),
+            "read" => Read::parse(text).map(Self::Read).map_err(about),
             "typing" => {
                 let typing: RawTyping = typed(text).map_err(about)?;
                 let chat = id(&typing.chat, "chat").map_err(about)?;
@@ -199,6 +188,38 @@ impl Frame {
                 reference: (other.len() <= MESSAGE_ID_BYTES).then(|| other.to_owned()),
             }),
         }
+    }
+}
+
+/// What may be said without a socket, too: the object without its `type`.
+pub trait Said: Sized {
+    /// Parses and checks it as [`Frame::parse`] does.
+    ///
+    /// # Errors
+    /// [`FrameError`]; with a `reference` only where it has an id.
+    fn parse(text: &str) -> Result<Self, FrameError>;
+}
+
+impl Said for Send {
+    fn parse(text: &str) -> Result<Self, FrameError> {
+        object(text)?;
+        let send: RawSend = typed(text).map_err(|error| about_send(text, error))?;
+        send.check()
+    }
+}
+
+impl Said for Ack {
+    fn parse(text: &str) -> Result<Self, FrameError> {
+        object(text)?;
+        let ack: RawAck = typed(text)?;
+        Ok(Self { seq: unsigned(ack.seq, "seq")? })
+    }
+}
+
+impl Said for Read {
+    fn parse(text: &str) -> Result<Self, FrameError> {
+        object(text)?;
+        typed(text).and_then(RawRead::check)
     }
 }
 
@@ -298,6 +319,15 @@ impl RawWatch {
         }
         let users = self.users.iter().map(|user| id(user, "users")).collect::<Result<_, _>>()?;
         Ok(Watch { users })
+    }
+}
+
+/// serde's derive takes an array for a struct; the protocol does not.
+fn object(text: &str) -> Result<(), FrameError> {
+    if text.trim_start().starts_with('{') {
+        Ok(())
+    } else {
+        Err(FrameError::bad("one JSON object is expected"))
     }
 }
 

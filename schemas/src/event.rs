@@ -66,9 +66,22 @@ pub struct ReadMark {
     /// Read up to here, as the client says.
     pub read: Micros,
     /// What the same socket has acknowledged from that sender, as far as the
-    /// gateway remembers. It lets the worker clamp without waiting for the
-    /// `Acked` that may still be under way on another worker.
+    /// gateway remembers, or what is known to be delivered of it. It lets the
+    /// worker clamp without waiting for the `Acked` that may still be under way
+    /// on another worker.
     pub acked: Micros,
+}
+
+/// What the sender of a message calls the chat, where what a reader says of it
+/// moves a watermark of theirs; `chat` is from the reader's point of view.
+pub fn watermarked_chat(reader: UserId, chat: ChatId, from: UserId) -> Option<ChatId> {
+    match chat {
+        // One's own copy of what one wrote is no delivery, and a third person
+        // writes nothing to a one-to-one chat. In the note to self one is both
+        // ends.
+        ChatId::User(peer) => (peer == from).then_some(ChatId::User(reader)),
+        ChatId::Group(_) => (from != reader).then_some(chat),
+    }
 }
 
 /// The value under a receipt's key: how far one reader got with one sender in one chat.
@@ -110,6 +123,15 @@ pub enum Notice {
         /// The new session.
         session: String,
         /// The gateway's clock at its hello.
+        at: Micros,
+    },
+    /// A device polls: an older poll of the same device gives way.
+    Polled {
+        /// Which device.
+        device: DeviceId,
+        /// The new poll.
+        poll: String,
+        /// The gateway's clock at its beginning.
         at: Micros,
     },
     /// A device's tokens are no longer good: its socket closes.

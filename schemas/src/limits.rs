@@ -38,6 +38,10 @@ pub const BAD_FRAMES: u32 = 10;
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of the server's WebSocket pings; two silent ones close with 4408.
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
+/// How long a long poll waits where it does not say.
+pub const POLL_WAIT: Duration = Duration::from_secs(25);
+/// Longest wait of a long poll.
+pub const POLL_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How far behind the gateway's clock a client's `at` may lie and still count.
 pub const AT_BEHIND: Duration = Duration::from_secs(5 * 60);
 /// How far ahead of the gateway's clock a client's `at` or `after` may lie.
@@ -58,6 +62,7 @@ const _: () = {
     // One message always fits a `messages` frame, whatever its body.
     assert!(BODY_BYTES + 1024 < MESSAGES_BYTES);
     assert!(MESSAGES_ITEMS <= WINDOW);
+    assert!(POLL_WAIT.as_secs() <= POLL_WAIT_MAX.as_secs());
     // A retry that reaches back as far as `at` may is still a duplicate where it matters.
     assert!(DEDUPE_WINDOW.as_secs() <= AT_BEHIND.as_secs());
 };

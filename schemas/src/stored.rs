@@ -76,7 +76,8 @@ impl Head {
     }
 }
 
-/// Builds one `messages` frame out of stored messages.
+/// Builds one `messages` frame, or one answer of `GET /v1/inbox`, out of stored
+/// messages.
 #[derive(Debug)]
 pub struct MessagesFrame {
     text: Vec<u8>,
@@ -86,8 +87,17 @@ pub struct MessagesFrame {
 impl MessagesFrame {
     /// An empty frame with room for `bytes` of stored messages.
     pub fn with_capacity(bytes: usize) -> Self {
+        Self::begun(br#"{"type":"messages","items":["#, bytes)
+    }
+
+    /// The same without its `type`, as HTTP has lists.
+    pub fn list_with_capacity(bytes: usize) -> Self {
+        Self::begun(br#"{"items":["#, bytes)
+    }
+
+    fn begun(beginning: &[u8], bytes: usize) -> Self {
         let mut text = Vec::with_capacity(bytes + 64);
-        text.extend_from_slice(br#"{"type":"messages","items":["#);
+        text.extend_from_slice(beginning);
         Self { text, items: 0 }
     }
 

@@ -31,18 +31,20 @@ pub(super) trait Example {
 /// Examples of a client's frames by their `type`.
 pub(super) fn client_frames() -> BTreeMap<String, Vec<Value>> {
     let chat = ChatId::User(bob());
-    let send = |body: &Body, at, after| {
-        let id = message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17");
-        client::Frame::Send(client::Send { id, chat, body: body.into(), at, after })
+    let picture = client::Send {
+        body: RawBody::from(&picture()),
+        at: None,
+        after: None,
+        ..client::Send::example()
     };
     by_type([
         client::Frame::Hello(client::Hello { token: ACCESS.into(), receipts_after: 41 }),
         client::Frame::Auth(client::Auth { token: ACCESS.into() }),
-        send(&text(), Some(micros(0)), Some(micros(-5_000))),
-        send(&picture(), None, None),
+        client::Frame::Send(client::Send::example()),
+        client::Frame::Send(picture),
         client::Frame::Drop(client::Drop { id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17") }),
-        client::Frame::Ack(client::Ack { seq: 1_207 }),
-        client::Frame::Read(client::Read { chat, marks: [(bob(), micros(-5_000))].into() }),
+        client::Frame::Ack(client::Ack::example()),
+        client::Frame::Read(client::Read::example()),
         client::Frame::Typing(client::Typing { chat, on: true }),
         client::Frame::Watch(client::Watch { users: vec![bob()] }),
         client::Frame::Ping {},
@@ -52,29 +54,15 @@ pub(super) fn client_frames() -> BTreeMap<String, Vec<Value>> {
 /// Examples of the server's frames by their `type`.
 pub(super) fn server_frames() -> BTreeMap<String, Vec<Value>> {
     let chat = ChatId::User(bob());
-    let item = server::Item {
-        seq: 1_207,
-        id: message("0198c3a2-81f0-7c44-9d2b-5e8f7a1c6d03"),
-        chat,
-        from: bob(),
-        ts: micros(4_000_000),
-        after: Some(micros(0)),
-        body: RawBody::from(&Body::Text { text: "One moment, I'll look.".into() }),
-    };
     let receipt =
         server::Receipt { chat, user: bob(), delivered: micros(0), read: micros(-5_000), rev: 42 };
     let read = server::ReadSync { chat, marks: [(bob(), micros(4_000_000))].into(), rev: 43 };
     let present = |state, last_seen| server::Presence { user: bob(), state, last_seen };
     by_type([
         server::Frame::Welcome(welcome()),
-        server::Frame::Messages { items: vec![item] },
+        server::Frame::Messages { items: vec![item()] },
         server::Frame::CaughtUp {},
-        server::Frame::Sent(server::Sent {
-            id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17"),
-            chat,
-            ts: micros(0),
-            full: Vec::new(),
-        }),
+        server::Frame::Sent(server::Sent::example()),
         server::Frame::Receipts { items: vec![receipt] },
         server::Frame::Read { items: vec![read] },
         server::Frame::Presence { items: vec![present(server::PresenceState::Online, None)] },
@@ -114,6 +102,18 @@ fn welcome() -> server::Welcome {
         now: millis(0),
         heartbeat_secs: HEARTBEAT.as_secs(),
         limits: server::Limits::V1,
+    }
+}
+
+fn item() -> server::Item {
+    server::Item {
+        seq: 1_207,
+        id: message("0198c3a2-81f0-7c44-9d2b-5e8f7a1c6d03"),
+        chat: ChatId::User(bob()),
+        from: bob(),
+        ts: micros(4_000_000),
+        after: Some(micros(0)),
+        body: RawBody::from(&Body::Text { text: "One moment, I'll look.".into() }),
     }
 }
 
@@ -297,6 +297,47 @@ impl Example for PatchGroup {
 impl Example for PutMember {
     fn example() -> Self {
         Self { role: Some(Role::Admin) }
+    }
+}
+
+impl Example for client::Send {
+    fn example() -> Self {
+        Self {
+            id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17"),
+            chat: ChatId::User(bob()),
+            body: RawBody::from(&text()),
+            at: Some(micros(0)),
+            after: Some(micros(-5_000)),
+        }
+    }
+}
+
+impl Example for server::Sent {
+    fn example() -> Self {
+        Self {
+            id: message("0198c3a2-7d31-7e9a-b1c5-3f0a6d2e4b17"),
+            chat: ChatId::User(bob()),
+            ts: micros(0),
+            full: Vec::new(),
+        }
+    }
+}
+
+impl Example for List<server::Item> {
+    fn example() -> Self {
+        Self { items: vec![item()] }
+    }
+}
+
+impl Example for client::Ack {
+    fn example() -> Self {
+        Self { seq: item().seq }
+    }
+}
+
+impl Example for client::Read {
+    fn example() -> Self {
+        Self { chat: ChatId::User(bob()), marks: [(bob(), micros(-5_000))].into() }
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 pub use operation::{
-    Answer, Content, Method, Operation, Parameter, Place, Refusal, Request, Shape, Tag,
+    Answer, Content, Method, Operation, Parameter, Place, Range, Refusal, Request, Shape, Tag,
 };
 
 /// The version of the protocol that the documents describe.

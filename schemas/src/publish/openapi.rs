@@ -9,7 +9,7 @@ use super::{
     PROTOCOL_VERSION,
     components::Components,
     examples::Example as _,
-    operation::{Answer, Content, Operation, Parameter, Place, Refusal, Shape, Tag, common},
+    operation::{Answer, Content, Operation, Parameter, Place, Range, Refusal, Shape, Tag, common},
     operations, tags,
 };
 use crate::error::{ErrorCode, Problem};
@@ -95,6 +95,10 @@ fn describe_parameter(parameter: &Parameter, components: &mut Components) -> Val
         "description": parameter.description,
         "schema": item,
     });
+    if let Some(Range { least, most, default }) = parameter.range {
+        described["schema"] =
+            json!({ "type": "integer", "minimum": least, "maximum": most, "default": default });
+    }
     if let Some(most) = parameter.most {
         described["schema"] = json!({ "type": "array", "items": item, "maxItems": most });
         described["style"] = "form".into();

@@ -60,6 +60,8 @@ pub enum Tag {
     Users,
     /// Groups and who is in them.
     Groups,
+    /// Messages without a socket.
+    Messages,
     /// The door to the socket.
     Socket,
     /// For operators and for readers.
@@ -80,6 +82,19 @@ pub struct Parameter {
     pub(super) schema: SchemaFn,
     /// The most items, for a list.
     pub most: Option<usize>,
+    /// What is possible, for a number.
+    pub range: Option<Range>,
+}
+
+/// The values a number may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The least.
+    pub least: u64,
+    /// The most.
+    pub most: u64,
+    /// What stands in where it is absent.
+    pub default: u64,
 }
 
 /// Where a parameter stands.
@@ -145,7 +160,7 @@ impl Operation {
         let ids: &[Refusal] = if self.parameters.is_empty() { &[] } else { PARAMETERS };
         let token: &[Refusal] = if self.signed_in { TOKEN } else { &[] };
         let limited: &[Refusal] = match self.tag {
-            Tag::Sessions | Tag::Me | Tag::Users | Tag::Groups => SERVED,
+            Tag::Sessions | Tag::Me | Tag::Users | Tag::Groups | Tag::Messages => SERVED,
             Tag::Socket | Tag::Service => &[],
         };
         [self.own_refusals, body, ids, token, limited].into_iter().flatten().copied()
@@ -173,6 +188,14 @@ const GROUPS: &str = "Up to 100 people who write to each other. Members learn of
     `unavailable` may stand nevertheless: read the group, or ask for the same again, which \
     changes nothing where it is so already. Who has blocked whom makes no difference to a \
     group's messages, as each is for all of them; only typing does not pass between the two.";
+
+const MESSAGES: &str = "For clients that cannot hold a socket, with what the socket promises. A \
+    client asks for its inbox again and again: each answer is the oldest of what this device has \
+    not acknowledged, so acknowledge what was stored before asking for more. Every call may go \
+    to another gateway. It comes at least once: drop what is there already by (`from`, `id`). \
+    Receipts, reading on other devices, typing and presence come on the socket only. A client \
+    that polls counts for `last_seen` and is not online, and a socket of the same device stays \
+    open beside it.";
 
 /// What may go wrong with any call of people's, and is said in one place.
 const SERVED: &[Refusal] = &[
@@ -218,7 +241,7 @@ impl Shape {
 impl Parameter {
     pub(super) const fn path<T: JsonSchema>(name: &'static str, description: &'static str) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
-        Self { name, place: Place::Path, description, schema, most: None }
+        Self { name, place: Place::Path, description, schema, most: None, range: None }
     }
 
     pub(super) const fn query<T: JsonSchema>(
@@ -226,7 +249,7 @@ impl Parameter {
         description: &'static str,
     ) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
-        Self { name, place: Place::Query, description, schema, most: None }
+        Self { name, place: Place::Query, description, schema, most: None, range: None }
     }
 
     /// A list in the query, its items separated by commas.
@@ -236,7 +259,17 @@ impl Parameter {
         description: &'static str,
     ) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
-        Self { name, place: Place::Query, description, schema, most: Some(most) }
+        Self { name, place: Place::Query, description, schema, most: Some(most), range: None }
+    }
+
+    /// A number in the query.
+    pub(super) const fn number(
+        name: &'static str,
+        range: Range,
+        description: &'static str,
+    ) -> Self {
+        let schema = SchemaGenerator::subschema_for::<u64>;
+        Self { name, place: Place::Query, description, schema, most: None, range: Some(range) }
     }
 }
 
@@ -255,8 +288,15 @@ impl Method {
 
 impl Tag {
     /// Every chapter, in reading order.
-    pub const ALL: [Self; 6] =
-        [Self::Sessions, Self::Me, Self::Users, Self::Groups, Self::Socket, Self::Service];
+    pub const ALL: [Self; 7] = [
+        Self::Sessions,
+        Self::Me,
+        Self::Users,
+        Self::Groups,
+        Self::Messages,
+        Self::Socket,
+        Self::Service,
+    ];
 
     /// Its heading.
     pub const fn name(self) -> &'static str {
@@ -265,6 +305,7 @@ impl Tag {
             Self::Me => "Me",
             Self::Users => "Users",
             Self::Groups => "Groups",
+            Self::Messages => "Messages",
             Self::Socket => "Socket",
             Self::Service => "Service",
         }
@@ -277,6 +318,7 @@ impl Tag {
             Self::Me => "One's own profile, devices and blocked users.",
             Self::Users => "Other people's public profiles.",
             Self::Groups => GROUPS,
+            Self::Messages => MESSAGES,
             Self::Socket => "Where messages travel.",
             Self::Service => "Health, and the documents that describe all this.",
         }

@@ -1,16 +1,18 @@
 //! The HTTP API, call by call.
 
 use super::operation::{
-    Answer, Content, Method, Operation, Parameter, Refusal, Request, Shape, Tag,
+    Answer, Content, Method, Operation, Parameter, Range, Refusal, Request, Shape, Tag,
 };
 use crate::{
+    client,
     error::ErrorCode,
     http::{
         Device, Group, List, Login, Me, NewGroup, PatchGroup, PatchMe, Profile, PutMember, Refresh,
         Register, Session,
     },
     id::{DeviceId, GroupId, UserId},
-    limits::BULK_IDS,
+    limits::{BULK_IDS, MESSAGES_ITEMS, POLL_WAIT, POLL_WAIT_MAX},
+    server,
 };
 
 /// In reading order.
@@ -295,6 +297,94 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        id: "send",
+        method: Method::Post,
+        path: "/v1/messages",
+        tag: Tag::Messages,
+        signed_in: true,
+        summary: "Send a message",
+        description: "What `send` is on the socket, and the answer is its `sent`, the same for a \
+            retry. One device's calls for one chat are stored one after the other by the gateway \
+            they get to, and a refused one holds no later one up. So await each answer before you \
+            send the next to that chat, and after `rate_limited`, `unavailable`, `inbox_full` or \
+            no answer send the same again, with the same `id` and `at`: then they arrive in the \
+            order you sent them. Once the gateway has the call, it is finished whether or not you \
+            wait for the answer.",
+        parameters: &[],
+        request: Some(Request::of::<client::Send>()),
+        answer: json::<server::Sent>(
+            200,
+            "The message is durably stored in every recipient's inbox.",
+        ),
+        own_refusals: &[
+            Refusal::new(ErrorCode::TooLarge, "The message's `body` is larger than 16 KiB."),
+            Refusal::new(ErrorCode::NotFound, "No such user, group or media."),
+            Refusal::new(ErrorCode::NotMember, "You are not in that group."),
+            Refusal::new(ErrorCode::Blocked, "You have blocked this user."),
+            Refusal::new(ErrorCode::InboxFull, "The recipient's inbox holds no more."),
+            Refusal::new(
+                ErrorCode::RateLimited,
+                "64 sends of this device to this chat are waiting already.",
+            ),
+        ],
+    },
+    Operation {
+        id: "inbox",
+        method: Method::Get,
+        path: "/v1/inbox",
+        tag: Tag::Messages,
+        signed_in: true,
+        summary: "Fetch messages, or wait for one",
+        description: "The oldest that this device has not acknowledged, in `seq` order and at \
+            most 256 KiB together. Where there is none, the answer waits for one, and is empty \
+            when the time is up. It is empty before that when this device polls again, here or \
+            at another gateway, for only one poll of a device waits; and when the gateway is \
+            going away, which then ends the connection: poll again, and get to another.",
+        parameters: &[
+            Parameter::number("wait", WAIT, "Seconds to wait for a message, 0 to 60."),
+            Parameter::number("limit", LIMIT, "Most messages in the answer, 1 to 64."),
+        ],
+        request: None,
+        answer: json::<List<server::Item>>(200, "Messages, or none."),
+        own_refusals: &[Refusal::new(
+            ErrorCode::Unauthorized,
+            "The access token expired or was revoked during the wait.",
+        )],
+    },
+    Operation {
+        id: "ackInbox",
+        method: Method::Post,
+        path: "/v1/inbox/ack",
+        tag: Tag::Messages,
+        signed_in: true,
+        summary: "Acknowledge messages",
+        description: "What `ack` is on the socket: this device has safely stored everything up \
+            to `seq`, which is delivered now, and the server forgets it. It covers what lies in \
+            the inbox when the call arrives, and never what is stored later; without a socket \
+            nobody remembers what you were sent, so name the `seq` of a message you have. The \
+            same again changes nothing. After the answer a poll brings none of it again, except \
+            where the server was so busy that it had not forgotten yet.",
+        parameters: &[],
+        request: Some(Request::of::<client::Ack>()),
+        answer: nothing(204, "It is acknowledged."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "read",
+        method: Method::Post,
+        path: "/v1/read",
+        tag: Tag::Messages,
+        signed_in: true,
+        summary: "Say what was read",
+        description: "What `read` is on the socket. Each mark is clamped to what this user's \
+            devices have acknowledged of that sender in the chat, so await the answer to the \
+            acknowledgement first.",
+        parameters: &[],
+        request: Some(Request::of::<client::Read>()),
+        answer: nothing(204, "It is noted."),
+        own_refusals: &[],
+    },
+    Operation {
         id: "openSocket",
         method: Method::Get,
         path: "/v1/ws",
@@ -347,6 +437,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     document("docs", "/docs", "text/html", "Both documents as a page for people"),
 ];
 
+const WAIT: Range = Range { least: 0, most: POLL_WAIT_MAX.as_secs(), default: POLL_WAIT.as_secs() };
+const LIMIT: Range =
+    Range { least: 1, most: MESSAGES_ITEMS as u64, default: MESSAGES_ITEMS as u64 };
 const GROUP: Parameter = Parameter::path::<GroupId>("id", "The group.");
 const NO_SUCH_GROUP: Refusal = Refusal::new(ErrorCode::NotFound, "No such group.");
 const NOT_IN_IT: Refusal = Refusal::new(ErrorCode::NotMember, "You are not in that group.");

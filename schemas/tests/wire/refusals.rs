@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use insta::assert_snapshot;
 use schemas::{
     ErrorCode,
-    client::Frame,
+    client::{Ack, Frame, Read, Said, Send},
     limits::{BODY_BYTES, WATCH_USERS},
     server,
 };
@@ -52,6 +52,43 @@ fn outcomes<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
         writeln!(table, "{}\n  {}", short(text), outcome(text)).unwrap();
     }
     table
+}
+
+/// What is said without a socket is looked at in the same way.
+#[test]
+fn without_its_type_it_is_the_same() {
+    fn same<T: Said>(frame: &Value, into: fn(T) -> Frame) {
+        let mut alone = frame.clone();
+        alone.as_object_mut().unwrap().remove("type");
+        let (said, frame) = (T::parse(&alone.to_string()), Frame::parse(&frame.to_string()));
+        match (said.map(into), frame) {
+            (Ok(said), Ok(frame)) => assert_eq!(said, frame),
+            (Err(said), Err(frame)) => assert_eq!(said.code, frame.code, "{alone}"),
+            (said, frame) => panic!("{said:?} and {frame:?}"),
+        }
+    }
+    let wrong = json!([null, true, -7, 1.5, 1e300, "", "a.b", [], {}, {"x": 7}]);
+    for frame in client_frames().iter().map(|frame| json!(frame)) {
+        let compare = |frame: &Value| match frame["type"].as_str() {
+            Some("send") => same::<Send>(frame, Frame::Send),
+            Some("ack") => same::<Ack>(frame, Frame::Ack),
+            Some("read") => same::<Read>(frame, Frame::Read),
+            _ => {}
+        };
+        for field in frame.as_object().unwrap().keys().filter(|field| *field != "type") {
+            let mut changed = frame.clone();
+            compare(&changed);
+            for value in wrong.as_array().unwrap() {
+                changed[field] = value.clone();
+                compare(&changed);
+            }
+            changed.as_object_mut().unwrap().remove(field);
+            compare(&changed);
+        }
+    }
+    for text in ["", "[]", "[1207]", "7", "x", "{"] {
+        assert_eq!(Ack::parse(text).unwrap_err().code, ErrorCode::BadFrame, "{text}");
+    }
 }
 
 fn deep(levels: usize) -> String {

@@ -7,6 +7,7 @@ use schemas::{
         Acked, GroupBarrier, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch,
         Watermark,
     },
+    http::List,
     server,
     stored::{Head, MessagesFrame, StoredMessage},
 };
@@ -62,6 +63,19 @@ fn a_messages_frame_is_spliced() {
 }
 
 #[test]
+fn a_list_of_messages_is_spliced_alike() {
+    let mut list = MessagesFrame::list_with_capacity(1024);
+    assert_eq!(MessagesFrame::list_with_capacity(0).finish(), br#"{"items":[]}"#);
+    for (seq, body) in [7, 9].into_iter().zip(bodies()) {
+        list.push(seq, &stored(&body).to_json());
+    }
+    let text = String::from_utf8(list.finish()).unwrap();
+    let items: List<server::Item> = serde_json::from_str(&text).unwrap();
+    assert_eq!(items.items.iter().map(|item| item.seq).collect::<Vec<_>>(), [7, 9]);
+    assert_eq!(serde_json::to_string(&items).unwrap(), text);
+}
+
+#[test]
 fn a_batch_for_the_receipts_worker() {
     let batch = ReceiptsBatch {
         acked: vec![Acked {
@@ -104,6 +118,7 @@ fn values_of_the_receipts_bucket() {
 fn notices_between_gateways() {
     let notices = [
         Notice::Connected { device: phone(), session: "s".into(), at: micros(0) },
+        Notice::Polled { device: phone(), poll: "p".into(), at: micros(0) },
         Notice::Revoked { device: phone() },
         Notice::ReadReceipts { on: false },
         Notice::Typing { chat: with_bob(), from: bob(), on: true },

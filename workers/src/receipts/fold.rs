@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use schemas::{
     ChatId, DeviceId, Micros, UserId,
-    event::{Acked, MarkedRead, ReadMarks, ReceiptsBatch, Watermark},
+    event::{Acked, MarkedRead, ReadMarks, ReceiptsBatch, Watermark, watermarked_chat},
 };
 
 /// One watermark: how far `reader` got with what `sender` wrote to `chat`,
@@ -20,15 +20,8 @@ pub(crate) struct ReceiptKey {
 impl ReceiptKey {
     /// The watermark that a reader's mark in a chat moves, if it moves one.
     fn of(reader: UserId, chat: ChatId, from: UserId) -> Option<Self> {
-        match chat {
-            // One's own copy of what one wrote is no delivery, and a third
-            // person writes nothing to a one-to-one chat. In the note to self
-            // one is both ends.
-            ChatId::User(peer) if peer != from => None,
-            ChatId::User(_) => Some(Self { sender: from, chat: ChatId::User(reader), reader }),
-            ChatId::Group(_) if from == reader => None,
-            ChatId::Group(_) => Some(Self { sender: from, chat, reader }),
-        }
+        let chat = watermarked_chat(reader, chat, from)?;
+        Some(Self { sender: from, chat, reader })
     }
 
     /// The key in the receipts bucket.
