@@ -22,7 +22,8 @@ pub const STORE_DEADLINE: Duration = Duration::from_secs(15);
 /// How long a delete or a purge is tried.
 pub const DELETE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What [`Inboxes::read`], [`Inboxes::read_leader`] and [`Inboxes::get`] fail with.
+/// What [`Inboxes::read`], [`Inboxes::read_leader`], [`Inboxes::clamp`] and
+/// [`Inboxes::get`] fail with.
 pub type ReadError = Failure;
 /// What [`Inboxes::delete`] and [`Inboxes::purge`] fail with.
 pub type DeleteError = Failure;
@@ -157,6 +158,27 @@ impl Inboxes {
         let select = Select::From { seq: from.max(1), next_by_subj: &filter };
         let found = leader::read(&self.bus.requester, &self.stream(user), select).await?;
         Ok(found.map(|found| StoredEntry { seq: found.seq, payload: found.payload }))
+    }
+
+    /// This position in a device's inbox, or that of the newest message where it
+    /// lies beyond; none where the inbox is empty. No replica's lag shows.
+    ///
+    /// # Errors
+    /// When nobody answered within [`crate::direct::READ_DEADLINE`].
+    pub async fn clamp(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        seq: u64,
+    ) -> Result<Option<u64>, ReadError> {
+        let (stream, filter) = (self.stream(user), subject::inbox(self.bus.shards, user, device));
+        let newest = self.bus.reads.last(&stream, &filter).await?;
+        if newest.is_some_and(|newest| newest.seq >= seq) {
+            return Ok(Some(seq));
+        }
+        let select = Select::Last { last_by_subj: &filter };
+        let newest = leader::read(&self.bus.requester, &stream, select).await?;
+        Ok(newest.map(|newest| newest.seq.min(seq)))
     }
 
     /// One message by its position in the user's shard; none when it is not

@@ -510,6 +510,24 @@ async fn nothing_is_lost_or_doubled_while(
 }
 
 #[tokio::test]
+async fn a_position_is_clamped_to_the_newest_message_of_its_inbox() {
+    let (_server, _, inboxes) = inboxes(one_shard()).await;
+    let (user, device, other) = (UserId::mint(), DeviceId::mint(), DeviceId::mint());
+    let clamp = async |seq| inboxes.clamp(user, device, seq).await.unwrap();
+    let store =
+        async |device, id: &str| inboxes.store(user, device, id, body(id)).await.unwrap().seq;
+    store(other, "o.1").await;
+    assert_eq!(clamp(u64::MAX).await, None);
+    let (first, last) = (store(device, "a.1").await, store(device, "a.2").await);
+    let beyond = store(other, "o.2").await;
+    for (seq, clamped) in [(0, 0), (first, first), (last, last), (beyond, last), (u64::MAX, last)] {
+        assert_eq!(clamp(seq).await, Some(clamped), "{seq}");
+    }
+    inboxes.delete(user, last).await.unwrap();
+    assert_eq!(clamp(last).await, Some(first));
+}
+
+#[tokio::test]
 async fn a_killed_server_loses_and_doubles_nothing() {
     let (server, bus, inboxes) = inboxes(Topology::default()).await;
     nothing_is_lost_or_doubled_while(&bus, &inboxes, async |_| {
@@ -553,11 +571,12 @@ async fn without_a_server_every_call_ends() {
     server.kill9().await;
 
     let asked = Instant::now();
-    let (stored, read, led, got, deleted, purged, put) = tokio::join!(
+    let (stored, read, led, got, clamped, deleted, purged, put) = tokio::join!(
         inboxes.store(user, device, "a.1", body("1")),
         inboxes.read(user, device, 0, 64, 1 << 20),
         inboxes.read_leader(user, device, 0),
         inboxes.get(user, 1),
+        inboxes.clamp(user, device, 1),
         inboxes.delete(user, 1),
         inboxes.purge(user, device, None),
         receipts.put("k", "v".into(), 0),
@@ -568,6 +587,7 @@ async fn without_a_server_every_call_ends() {
     assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
     assert!(matches!(led, Err(Failure::Unavailable(_))), "{led:?}");
     assert!(matches!(got, Err(Failure::Unavailable(_))), "{got:?}");
+    assert!(matches!(clamped, Err(Failure::Unavailable(_))), "{clamped:?}");
     assert!(matches!(deleted, Err(Failure::Unavailable(_))), "{deleted:?}");
     assert!(matches!(purged, Err(Failure::Unavailable(_))), "{purged:?}");
 }
