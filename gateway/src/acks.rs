@@ -5,18 +5,24 @@
 //! nobody takes it, it waits, and in the end the sessions with it; but not for
 //! long, since a session that waits delivers nothing. Then the oldest is let go.
 //! Lost so, or with the gateway, it is no harm: the messages are still in their
-//! inboxes and come again (DESIGN 5).
+//! inboxes and come again (DESIGN 5). Who has to answer for it is told when it
+//! is published.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use nats::{bus::Bus, subject};
 use schemas::{
-    ChatId, DeviceId, UserId,
+    ChatId, DeviceId, ErrorCode, UserId,
     event::{Acked, Mark, MarkedRead, ReceiptsBatch},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
+
+use crate::session::Refusal;
 
 /// The shortest time between two batches.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -28,6 +34,8 @@ const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How long it may take to be published, for who waits for that.
+const HAND_OVER: Duration = Duration::from_secs(10);
 /// How long sessions may wait for room while nothing is taken. A stream that
 /// lost its leader is without one for about 8 s.
 const FAILING_FOR: Duration = Duration::from_secs(15);
@@ -35,13 +43,28 @@ const FAILING_FOR: Duration = Duration::from_secs(15);
 /// A handle for sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Acks {
-    queue: mpsc::Sender<Item>,
+    queue: mpsc::Sender<Queued>,
 }
 
+/// What the receipts worker is told.
 #[derive(Debug)]
-enum Item {
+pub(crate) enum Item {
+    /// A device acknowledged messages.
     Acked(Acked),
+    /// A user read messages.
     Read(MarkedRead),
+}
+
+/// It was not published, as far as is known: the worker may still get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("receipts are not taken")]
+pub(crate) struct NotTaken;
+
+#[derive(Debug)]
+struct Queued {
+    item: Item,
+    /// Who is told that it is published; gone with it if it is let go.
+    published: Option<oneshot::Sender<()>>,
 }
 
 impl Acks {
@@ -53,24 +76,47 @@ impl Acks {
         Self { queue }
     }
 
-    /// A device acknowledged messages.
-    pub(crate) async fn acked(&self, acked: Acked) {
+    /// Takes it; it is published soon.
+    pub(crate) async fn tell(&self, item: Item) {
+        count(&item);
         // The task outlives every handle.
-        let _ = self.queue.send(Item::Acked(acked)).await;
+        let _ = self.queue.send(Queued { item, published: None }).await;
     }
 
-    /// A user read messages.
-    pub(crate) async fn read(&self, read: MarkedRead) {
-        let _ = self.queue.send(Item::Read(read)).await;
+    /// Returns once it is published.
+    ///
+    /// # Errors
+    /// [`NotTaken`] when that takes longer than 10 s.
+    pub(crate) async fn hand_over(&self, item: Item) -> Result<(), NotTaken> {
+        count(&item);
+        let (published, told) = oneshot::channel();
+        let handed_over = async {
+            let queued = Queued { item, published: Some(published) };
+            self.queue.send(queued).await.map_err(|_| NotTaken)?;
+            told.await.map_err(|_| NotTaken)
+        };
+        timeout(HAND_OVER, handed_over).await.unwrap_or(Err(NotTaken))
+    }
+}
+
+impl From<NotTaken> for Refusal {
+    fn from(error: NotTaken) -> Self {
+        Self::new(ErrorCode::Unavailable, error.to_string())
+    }
+}
+
+fn count(item: &Item) {
+    if let Item::Acked(acked) = item {
+        metrics::counter!("petrel_messages_acked_total").increment(acked.seqs.len() as u64);
     }
 }
 
 /// The task.
 struct Publisher {
     bus: Bus,
-    queue: mpsc::Receiver<Item>,
+    queue: mpsc::Receiver<Queued>,
     /// Out of the queue and not published, oldest first; at most [`WAITING`].
-    taken: Vec<Item>,
+    taken: Vec<Queued>,
     /// Since when nobody takes them.
     failing_since: Option<Instant>,
 }
@@ -88,8 +134,17 @@ impl Publisher {
             }
             next = Instant::now() + INTERVAL;
             let oldest = self.taken.len().min(BATCH);
-            for batch in batches(self.taken.drain(..oldest)) {
+            let mut waiting = Vec::new();
+            let items = self.taken.drain(..oldest).map(|Queued { item, published }| {
+                waiting.extend(published);
+                item
+            });
+            for batch in batches(items) {
                 self.publish(&batch).await;
+            }
+            for published in waiting {
+                // Who does not wait any more need not know.
+                let _ = published.send(());
             }
         }
     }

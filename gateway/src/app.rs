@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use nats::{bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
-use schemas::{DeviceId, UserId, event::Notice};
+use schemas::{DeviceId, ErrorCode, UserId, event::Notice};
 use store::{Directory, DirectoryError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -15,7 +15,9 @@ use crate::{
     inlet::Inlet,
     limits::Limits,
     password::Passwords,
+    poll::Turns,
     roster::{Entry, Roster},
+    session::Refusal,
     token::{Access, TokenError, Tokens},
 };
 
@@ -45,6 +47,8 @@ pub(crate) struct App {
     pub groups: Groups,
     /// To the receipts worker.
     pub acks: Acks,
+    /// Whose turn it is among sends over HTTP.
+    pub turns: Turns,
     /// Makes and checks tokens.
     pub tokens: Tokens,
     /// Makes and checks password hashes.
@@ -78,6 +82,15 @@ impl App {
         Semaphore::new(READS)
     }
 
+    /// A permit for a read of the store, as soon as there is one.
+    ///
+    /// # Errors
+    /// Never while there is a gateway.
+    pub(crate) async fn read_permit(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let closed = |_| Refusal::new(ErrorCode::Unavailable, "this gateway is going away");
+        self.reads.acquire().await.map_err(closed)
+    }
+
     /// Whether clients should come here.
     pub(crate) fn is_ready(&self) -> bool {
         let connected =
@@ -103,6 +116,10 @@ impl App {
         let entry = self.roster.fresh(me.user).await?.filter(accepts).ok_or(TokenError)?;
         Ok((access, entry))
     }
+
+    /// A user gave a sign of life without a socket: it counts for `last_seen`,
+    /// and makes nobody online.
+    pub(crate) async fn seen(&self, _user: UserId) {}
 
     /// Tells every gateway that a user's devices, blocks or settings changed,
     /// and this one before it returns.

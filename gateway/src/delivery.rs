@@ -74,7 +74,7 @@ impl App {
     }
 
     /// What is known of a user who must exist.
-    async fn known(&self, user: UserId) -> Result<Arc<Entry>, Refusal> {
+    pub(crate) async fn known(&self, user: UserId) -> Result<Arc<Entry>, Refusal> {
         match self.roster.get(user).await {
             Ok(Some(entry)) => Ok(entry),
             Ok(None) => Err(Refusal::new(ErrorCode::NotFound, "there is no such user")),

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use nats::{mux::Subscription, subject};
+use nats::mux::Subscription;
 use rand::RngExt as _;
 use schemas::{
     CloseCode, Micros, Millis,
@@ -18,17 +18,18 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, AuthError},
+    acks::Item,
+    app::App,
     connection::{Connection, Received},
     inlet::Inlet,
+    listening::{ListenError, Listening, until},
     mailbox::{Mail, Mailbox},
-    session::{Action, Identity, Session},
+    session::{
+        Action, Identity, Session,
+        feed::{FIRST_SETTLE, SETTLE},
+    },
 };
 
-/// When the store is looked at once more after the session opened.
-const FIRST_SETTLE: Duration = Duration::from_millis(1500);
-/// And from then on.
-const SETTLE: Duration = Duration::from_secs(30);
 /// How long a closing gateway waits for a session's sends.
 const LAST_SENDS: Duration = Duration::from_secs(5);
 
@@ -73,20 +74,12 @@ type Ended = Option<CloseCode>;
 async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended> {
     let hello = timeout(HELLO_TIMEOUT, first_frame(connection));
     let hello = hello.await.map_err(|_| Some(CloseCode::Silent))??;
-    let refused = Some(CloseCode::Unauthorized);
-    // Signature and time cost nothing: only who passes them gets any further.
-    let access = app.tokens.check_access(&hello.token).map_err(|_| refused)?;
-    let me = access.identity;
-    let mailbox = Arc::new(Mailbox::default());
-    let inlet = Inlet::Session(me.device, Arc::clone(&mailbox));
-    let subscription = app.mux.subscribe(&subject::user_wildcard(me.user), inlet);
-    // Subscribed before the device is checked and the inbox is read, so that
-    // neither a revocation nor a message can fall between.
-    app.mux.flush().await.map_err(|_| Some(CloseCode::TryAgainLater))?;
-    let (access, entry) = app.authenticate(&hello.token).await.map_err(|error| match error {
-        AuthError::Refused(_) => refused,
-        AuthError::Unavailable(_) => Some(CloseCode::TryAgainLater),
+    let accepted = app.listen(&hello.token).await.map_err(|error| match error {
+        ListenError::Refused(_) => Some(CloseCode::Unauthorized),
+        ListenError::Unavailable(_) | ListenError::Unheard(_) => Some(CloseCode::TryAgainLater),
     })?;
+    let Listening { access, entry, mailbox, subscription } = accepted;
+    let me = access.identity;
     let opened = Micros::now();
     let id = format!("s_{}", ulid::Ulid::generate()).to_lowercase();
     let connected = Notice::Connected { device: me.device, session: id.clone(), at: opened };
@@ -190,12 +183,8 @@ impl Open {
                     Action::Say(frame) => say(connection, &frame).await?,
                     Action::Close(code) => return Ok(Some(code)),
                     Action::ExpireAt(moment) => self.expires = until(moment),
-                    Action::Acknowledge(acked) => {
-                        metrics::counter!("petrel_messages_acked_total")
-                            .increment(acked.seqs.len() as u64);
-                        self.app.acks.acked(acked).await;
-                    }
-                    Action::MarkRead(read) => self.app.acks.read(read).await,
+                    Action::Acknowledge(acked) => self.app.acks.tell(Item::Acked(acked)).await,
+                    Action::MarkRead(read) => self.app.acks.tell(Item::Read(read)).await,
                     Action::Work(work) => work.start(&self.app, self.me, &self.mailbox),
                 }
             }
@@ -300,10 +289,4 @@ impl Open {
 
 async fn say(connection: &mut Connection, frame: &server::Frame) -> io::Result<()> {
     connection.send(frame.to_json().as_bytes()).await
-}
-
-/// The moment of the wall clock on the timers' clock.
-fn until(moment: Micros) -> Instant {
-    let left = moment.0.saturating_sub(Micros::now().0);
-    Instant::now() + Duration::from_micros(u64::try_from(left).unwrap_or(0))
 }

@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet, limits::Limits,
-    password::Passwords, roster::Roster, token::Tokens,
+    password::Passwords, poll::Turns, roster::Roster, token::Tokens,
 };
 
 /// Connections that wait to be accepted; the system's own limit
@@ -183,6 +183,7 @@ async fn app(
         inboxes: Inboxes::new(bus.clone()),
         receipts: ReceiptsKv::new(bus.clone()),
         acks: Acks::start(bus.clone(), background),
+        turns: Turns::default(),
         tokens: Tokens::new(&config.signing_key),
         passwords: Passwords::new(config.argon2_memory_kib, config.argon2_passes)?,
         limits: Limits::new(&config),

@@ -3,9 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use nats::subject;
-use schemas::{ChatId, client::Typing, event::Notice, limits::MESSAGES_BYTES};
+use schemas::{
+    ChatId,
+    client::Typing,
+    event::{Acked, Notice},
+    limits::MESSAGES_BYTES,
+};
 
 use crate::{
+    acks::Item,
     app::{App, AuthError},
     inlet,
     mailbox::Mailbox,
@@ -144,7 +150,13 @@ async fn bury(app: &App, me: Identity, entry: Entry) {
         Ok(stored) => stored.await.map(drop),
         Err(error) => Err(error),
     };
-    if let Err(error) = buried {
-        tracing::error!(subject, seq = entry.seq, %error, "nor can it be put aside");
+    match buried {
+        // No client will ever say that it has it.
+        Ok(()) => {
+            let Identity { user, device } = me;
+            let acked = Acked { user, device, seqs: vec![entry.seq], marks: Vec::new() };
+            app.acks.tell(Item::Acked(acked)).await;
+        }
+        Err(error) => tracing::error!(subject, seq = entry.seq, %error, "nor can it be put aside"),
     }
 }

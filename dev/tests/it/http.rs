@@ -14,24 +14,24 @@ use crate::support;
 
 /// An answer, read to its end.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: header::HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 
     /// Checks that this is a problem with that code, and its status.
     #[track_caller]
-    fn is_problem(&self, code: ErrorCode) {
+    pub(crate) fn is_problem(&self, code: ErrorCode) {
         self.is_problem_with(code.status(), code);
     }
 
@@ -52,7 +52,8 @@ async fn call(method: &str, path: &str, token: Option<&str>, body: Option<&str>)
     call_at(&support::shared_stack().await.gateways()[0].url(), method, path, token, body).await
 }
 
-async fn call_at(
+/// Calls the gateway there.
+pub(crate) async fn call_at(
     url: &str,
     method: &str,
     path: &str,

@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
-use schemas::{ErrorCode, limits::CLIENT_FRAME_BYTES};
+use schemas::{ErrorCode, client::Said, limits::CLIENT_FRAME_BYTES};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -23,6 +23,13 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// Who asks, by their bearer token (RFC 6750).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bearer(pub Identity);
+
+/// The bearer token itself, which nobody has looked at.
+pub(crate) struct Token(pub String);
+
+/// A body that is also said on the socket, with a `type`.
+#[derive(Debug)]
+pub(crate) struct SaidBody<T>(pub T);
 
 /// A JSON body. Its media type is not asked for, as on the socket.
 #[derive(Debug)]
@@ -44,15 +51,37 @@ impl FromRequestParts<Arc<App>> for Bearer {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, HttpError> {
-        let header = parts.headers.get(header::AUTHORIZATION);
-        let token = header
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| HttpError::unauthorized("Authorization: Bearer is missing"))?;
-        let (access, _) = app.authenticate(token).await?;
+        let (access, _) = app.authenticate(token(parts)?).await?;
         Ok(Self(access.identity))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Token {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, HttpError> {
+        token(parts).map(str::to_owned).map(Self)
+    }
+}
+
+fn token(parts: &Parts) -> Result<&str, HttpError> {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    header
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or_else(|| HttpError::unauthorized("Authorization: Bearer is missing"))
+}
+
+impl<T: Said> FromRequest<Arc<App>> for SaidBody<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, HttpError> {
+        let bytes = read(request.into_body()).await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|error| HttpError::new(ErrorCode::BadFrame, error.to_string()))?;
+        Ok(Self(T::parse(text)?))
     }
 }
 

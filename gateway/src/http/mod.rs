@@ -4,6 +4,7 @@ mod account;
 mod docs;
 pub(crate) mod extract;
 mod groups;
+mod inbox;
 mod me;
 pub(crate) mod problem;
 mod users;
@@ -42,6 +43,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/groups/{id}/members/{user}",
             put(groups::put_member).delete(groups::remove_member),
         )
+        .route("/v1/messages", post(inbox::send))
+        .route("/v1/inbox", get(inbox::poll))
+        .route("/v1/inbox/ack", post(inbox::ack))
+        .route("/v1/read", post(inbox::read))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(docs::openapi))

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use schemas::{ErrorCode, Problem};
+use schemas::{ErrorCode, Problem, client::FrameError};
 use store::DirectoryError;
 
 use crate::{app::AuthError, password::HashError, session::Refusal};
@@ -92,6 +92,12 @@ impl From<AuthError> for HttpError {
             AuthError::Refused(refused) => Self::unauthorized(refused.to_string()),
             AuthError::Unavailable(error) => error.into(),
         }
+    }
+}
+
+impl From<FrameError> for HttpError {
+    fn from(error: FrameError) -> Self {
+        Self::new(error.code, error.message)
     }
 }
 

@@ -10,11 +10,15 @@
 //! - With no room in the window nothing is kept: the store has it, and the feed
 //!   reads on from there when acks come.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use schemas::limits::{MESSAGES_BYTES, WINDOW};
 
+/// When it is time to [look again](Feed::look_again) for the first time.
+pub(crate) const FIRST_SETTLE: Duration = Duration::from_millis(1500);
+/// And from then on.
+pub(crate) const SETTLE: Duration = Duration::from_secs(30);
 /// Most live messages that wait for a read; beyond it they are read instead.
 const PARKED: usize = WINDOW;
 /// Most bytes that an item takes in a frame besides what is stored: its `seq`
@@ -129,6 +133,14 @@ impl Feed {
     /// store is read once more.
     pub(crate) fn look_again(&mut self) {
         self.behind = true;
+    }
+
+    /// The same, and the leader is asked: for who is about to say that there is
+    /// nothing. Only while no read is under way.
+    pub(crate) fn look_at_leader(&mut self) {
+        debug_assert!(self.reading.is_none());
+        self.behind = true;
+        self.fruitless = self.fruitless.max(REPLICA_READS);
     }
 
     /// The read to start now, if one is due and there is room for what it brings.

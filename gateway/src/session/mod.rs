@@ -8,6 +8,7 @@ pub(crate) mod feed;
 pub(crate) mod lanes;
 pub(crate) mod order;
 pub(crate) mod receipts;
+pub(crate) mod seat;
 pub(crate) mod window;
 
 use schemas::{
@@ -23,6 +24,7 @@ use self::{
     feed::{Entry, Feed, Live},
     lanes::{Lanes, Verdict},
     receipts::{Change, ReceiptFeed},
+    seat::Seat,
     window::Window,
 };
 
@@ -134,8 +136,7 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct Session {
     me: Identity,
-    id: String,
-    opened: Micros,
+    seat: Seat,
     feed: Feed,
     window: Window,
     receipts: ReceiptFeed,
@@ -157,8 +158,7 @@ impl Session {
     ) -> Self {
         Self {
             me,
-            id,
-            opened,
+            seat: Seat::new(id, opened),
             feed: Feed::default(),
             window: Window::default(),
             receipts: ReceiptFeed::new(receipts_after),
@@ -241,10 +241,11 @@ impl Session {
     pub(crate) fn notice(&mut self, notice: Notice, now: Micros, actions: &mut Vec<Action>) {
         match notice {
             Notice::Connected { device, session, at } => {
-                if device == self.me.device && self.gives_way_to(&session, at, now) {
+                if device == self.me.device && self.seat.gives_way_to(&session, at, now) {
                     actions.push(Action::Close(CloseCode::Replaced));
                 }
             }
+            Notice::Polled { .. } => {}
             Notice::Revoked { device } => {
                 if device == self.me.device {
                     actions.push(Action::Close(CloseCode::Unauthorized));
@@ -403,17 +404,6 @@ impl Session {
             marks: read.marks.into_iter().map(proof).collect(),
             public: self.read_receipts,
         }));
-    }
-
-    /// Whether another session of this device is the newer one. Each is
-    /// announced once, at its hello: heard well after ours, it is newer whatever
-    /// the gateways' clocks say; within that time the announced time decides, and
-    /// the ids where that is the same, so that exactly one of two stays.
-    fn gives_way_to(&self, session: &str, at: Micros, now: Micros) -> bool {
-        const SIMULTANEOUS: std::time::Duration = std::time::Duration::from_secs(5);
-        session != self.id
-            && (now > self.opened.plus(SIMULTANEOUS)
-                || (at, session) > (self.opened, self.id.as_str()))
     }
 
     fn tell(&self, changes: Vec<Change>, actions: &mut Vec<Action>) {
