@@ -12,6 +12,7 @@ mod inbox;
 mod leases;
 mod nats_server;
 mod people;
+mod poll;
 mod receipts;
 mod stack;
 mod support;
