@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use base64::Engine as _;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use nats::options::NatsOptions;
 use schemas::limits;
 use store::DirectoryOptions;
+
+use crate::{address::ProxyOptions, limits::LimitOptions};
 
 /// The gateway: HTTP and WebSocket sessions in front of the inboxes.
 #[derive(Debug, Clone, Parser)]
@@ -37,18 +39,6 @@ pub struct Config {
     #[arg(long, env = "PETREL_GATEWAY_NAME")]
     pub name: Option<String>,
 
-    /// Whether rate limits apply; off is for load tests.
-    #[arg(long, env = "PETREL_LIMITS", value_enum, default_value = "on")]
-    pub limits: Switch,
-
-    /// Messages a user may send at once, before the rate below counts.
-    #[arg(long, env = "PETREL_SENDS_BURST", default_value = "60")]
-    pub sends_burst: std::num::NonZeroU32,
-
-    /// Messages a user may send per second in the long run.
-    #[arg(long, env = "PETREL_SENDS_PER_SECOND", default_value = "20")]
-    pub sends_per_second: std::num::NonZeroU32,
-
     /// Shortest password accepted at registration, in bytes.
     #[arg(long, env = "PETREL_PASSWORD_MIN", default_value_t = 8)]
     pub password_min: usize,
@@ -77,15 +67,14 @@ pub struct Config {
     #[arg(long, env = "PETREL_DRAIN_SECS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_secs: u64,
-}
 
-/// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// It applies.
-    On,
-    /// It does not.
-    Off,
+    /// Who is asking.
+    #[command(flatten)]
+    pub proxies: ProxyOptions,
+
+    /// How often.
+    #[command(flatten)]
+    pub limits: LimitOptions,
 }
 
 /// The secret behind every token. Never printed.
@@ -135,5 +124,31 @@ impl Config {
     /// The interval of the server's pings.
     pub fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_setting_with_its_default() {
+        let readme = include_str!("../../README.md");
+        for argument in Config::command().get_arguments() {
+            let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let row = readme.lines().find(|line| line.contains(&format!("`{variable}`")));
+            assert!(row.is_some(), "{variable} is not in README.md");
+            if variable.contains("_LIMIT_") || variable.contains("_DELAY") {
+                let default = argument.get_default_values()[0].to_string_lossy();
+                assert!(
+                    row.is_some_and(|row| row.contains(&format!("| `{default}` |"))),
+                    "{row:?}"
+                );
+            }
+        }
     }
 }

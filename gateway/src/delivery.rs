@@ -36,7 +36,7 @@ impl App {
         send: &Send,
         ts: Micros,
     ) -> Result<Sent, Refusal> {
-        self.limits.send(me.user)?;
+        self.limits.sends.take(me.user)?;
         check_media(send)?;
         let peer = match send.chat {
             ChatId::User(peer) => peer,

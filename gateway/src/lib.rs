@@ -5,6 +5,7 @@
 //! none has to: any other one serves the next connection.
 
 mod acks;
+mod address;
 mod app;
 mod config;
 mod connection;
@@ -25,5 +26,7 @@ mod token;
 mod upgrade;
 mod work;
 
-pub use config::{Config, SigningKey, Switch};
+pub use address::{ForwardedBy, Networks, ProxyOptions};
+pub use config::{Config, SigningKey};
+pub use limits::{Delay, LimitOptions, Rate, Switch, TermsError};
 pub use start::{Running, start};

@@ -22,6 +22,7 @@ use crate::{
     app::App,
     connection::{Connection, Received},
     inlet::Inlet,
+    limits::Admission,
     listening::{ListenError, Listening, until},
     mailbox::{Mail, Mailbox},
     session::{
@@ -74,6 +75,9 @@ type Ended = Option<CloseCode>;
 async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended> {
     let hello = timeout(HELLO_TIMEOUT, first_frame(connection));
     let hello = hello.await.map_err(|_| Some(CloseCode::Silent))??;
+    // Signature and time cost nothing: only who passes them gets any further.
+    let me = app.tokens.check_access(&hello.token).map_err(|_| Some(CloseCode::Unauthorized))?;
+    app.limits.connects.take(me.identity.user).map_err(|_| Some(CloseCode::RateLimited))?;
     let accepted = app.listen(&hello.token).await.map_err(|error| match error {
         ListenError::Refused(_) => Some(CloseCode::Unauthorized),
         ListenError::Unavailable(_) | ListenError::Unheard(_) => Some(CloseCode::TryAgainLater),
@@ -209,7 +213,12 @@ impl Open {
             Received::Misuse => return Err(Some(CloseCode::Misuse)),
             Received::Gone => return Err(None),
         };
-        self.session.frame(frame, Micros::now(), actions);
+        let admission = frame.as_ref().map(|frame| self.app.limits.admit(self.me.user, frame));
+        match admission.unwrap_or(Admission::Taken) {
+            Admission::Taken => self.session.frame(frame, Micros::now(), actions),
+            Admission::Shed => self.session.shed(),
+            Admission::Refused(kind, refusal) => self.session.refuse(kind, refusal, actions),
+        }
         Ok(())
     }
 

@@ -60,7 +60,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         // A frame is written whole: it should leave at once.
         let _ = stream.set_nodelay(true);
     });
-    let serve = axum::serve(listener, http::router(Arc::clone(&app)))
+    let serve = axum::serve(listener, http::service(Arc::clone(&app)))
         .with_graceful_shutdown(app.closing.clone().cancelled_owned());
     top.spawn(stop_all(stopped.clone(), serve.into_future()));
 
@@ -186,7 +186,7 @@ async fn app(
         turns: Turns::default(),
         tokens: Tokens::new(&config.signing_key),
         passwords: Passwords::new(config.argon2_memory_kib, config.argon2_passes)?,
-        limits: Limits::new(&config),
+        limits: Limits::new(&config.limits),
         reads: App::read_permits(),
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),

@@ -18,10 +18,14 @@ use schemas::{ErrorCode, publish::SUBPROTOCOL};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{app::App, http::problem::HttpError, socket};
+use crate::{address::Address, app::App, http::problem::HttpError, socket};
 
 /// `GET /v1/ws`
-pub(crate) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -> Response<Body> {
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    from: Address,
+    mut request: Request,
+) -> Response<Body> {
     if app.draining.is_cancelled() {
         return HttpError::new(ErrorCode::Unavailable, "this gateway is going away")
             .into_response();
@@ -30,6 +34,9 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, mut request: Request) -
         Ok(accept) => accept,
         Err(why) => return upgrade_required(why),
     };
+    if let Err(refusal) = app.limits.connects_from.take(from) {
+        return HttpError::from(refusal).into_response();
+    }
     let offers_v1 = tokens(request.headers(), header::SEC_WEBSOCKET_PROTOCOL)
         .any(|protocol| protocol == SUBPROTOCOL);
     let upgraded = hyper::upgrade::on(&mut request);

@@ -6,7 +6,7 @@ mod service;
 mod sessions;
 mod users;
 
-use reqwest::{Method, header};
+use reqwest::{Method, RequestBuilder, header};
 use schemas::ErrorCode;
 use serde_json::Value;
 
@@ -21,6 +21,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What a request is answered.
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Self { status, headers, text: answer.text().await.unwrap() }
+    }
+
     pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -69,7 +76,5 @@ pub(crate) async fn call_at(
     if let Some(body) = body {
         request = request.body(body.to_owned());
     }
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Answer { status, headers, text: answer.text().await.unwrap() }
+    Answer::to(request).await
 }

@@ -10,6 +10,7 @@ mod groups;
 mod http;
 mod inbox;
 mod leases;
+mod limits;
 mod nats_server;
 mod people;
 mod poll;

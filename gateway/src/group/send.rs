@@ -59,6 +59,8 @@ impl App {
         if !membership.has(me.user) {
             return Err(not_member());
         }
+        let others = membership.members().len() - 1;
+        self.limits.copies.take_many(me.user, u32::try_from(others).unwrap_or(u32::MAX))?;
         let recipients = self.recipients(&membership).await?;
         let parcel = parcel(send, group, me.user, ts);
         let (own, others) = addresses(me, &recipients);

@@ -8,17 +8,18 @@ use schemas::{
     http::{Login, LoginDevice, Refresh, Register, Session},
     limits::{ACCESS_TOKEN, NAME_CHARS, PASSWORD_BYTES},
 };
-use store::{NewDevice, NewUser, RefreshClaim, Rotation, Username};
+use store::{NewDevice, NewUser, RefreshClaim, Rotation, User, Username};
 
 use super::{
     extract::{Bearer, JsonBody},
     problem::HttpError,
 };
-use crate::{app::App, session::Identity};
+use crate::{address::Address, app::App, limits::Door, session::Identity};
 
 /// `POST /v1/register`
 pub(super) async fn register(
     State(app): State<Arc<App>>,
+    from: Address,
     JsonBody(request): JsonBody<Register>,
 ) -> Result<(StatusCode, Json<Session>), HttpError> {
     let username = parse_username(&request.username)?;
@@ -34,6 +35,8 @@ pub(super) async fn register(
         return Err(HttpError::invalid("a new user has no device yet: leave device.id out"));
     }
     let device = new_device(device)?;
+    // What cannot be registered costs nothing, so it does not count.
+    app.limits.registrations_from.take(from)?;
     let password_hash = app.passwords.hash(request.password).await?;
     let new = NewUser { username, name, phone, password_hash, device };
     let user = app.directory.create_user(new).await?;
@@ -48,19 +51,13 @@ pub(super) async fn register(
 /// `POST /v1/login`
 pub(super) async fn login(
     State(app): State<Arc<App>>,
+    from: Address,
     JsonBody(request): JsonBody<Login>,
 ) -> Result<Json<Session>, HttpError> {
-    let refused = || HttpError::unauthorized("wrong username or password");
-    // A name that cannot be registered is as unknown as any other.
-    let user = match request.username.parse::<Username>() {
-        Ok(username) => app.directory.user_by_username(&username).await?,
-        Err(_) => None,
-    };
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = request.password.len() <= PASSWORD_BYTES
-        && app.passwords.verify(request.password, hash).await?;
-    let user = user.filter(|_| matches).ok_or_else(refused)?;
+    app.limits.logins_from.take(from)?;
     let device = request.device.unwrap_or_default();
+    let (username, password) = (request.username, request.password);
+    let user = check_password(&app, from, username, password, device.id).await?;
     let device = match device.id {
         Some(id) => app.directory.renew_family(user.id, id).await?,
         None => app.directory.link_device(user.id, new_device(device)?).await?,
@@ -70,14 +67,55 @@ pub(super) async fn login(
     session(&app, me, device.tokens.newest())
 }
 
+/// The user of that name, if the password is theirs. How many wrong ones there
+/// were decides alone whether it is looked at now, and so does not tell.
+async fn check_password(
+    app: &App,
+    from: Address,
+    username: String,
+    password: String,
+    device: Option<DeviceId>,
+) -> Result<User, HttpError> {
+    let refused = || HttpError::unauthorized("wrong username or password");
+    let username = username.parse::<Username>();
+    // A name that cannot be registered is as unknown as any other.
+    let user = match &username {
+        Ok(username) => app.directory.user_by_username(username).await?,
+        Err(_) => None,
+    };
+    let is_linked = |id: &DeviceId| user.iter().flat_map(|user| &user.devices).any(|d| d.id == *id);
+    let door = match (device.filter(is_linked), username) {
+        (Some(device), _) => Door::Device(device),
+        (None, Ok(username)) => Door::of(&username),
+        (None, Err(_)) => Door::Nobodys,
+    };
+    let attempt = app.limits.logins.attempt(from, door)?;
+    if password.len() > PASSWORD_BYTES {
+        return Err(refused());
+    }
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    match app.passwords.verify(password, hash).await {
+        Ok(true) => attempt.succeeded(),
+        Ok(false) => return Err(refused()),
+        Err(error) => {
+            attempt.take_back();
+            return Err(error.into());
+        }
+    }
+    user.ok_or_else(refused)
+}
+
 /// `POST /v1/token`
 pub(super) async fn token(
     State(app): State<Arc<App>>,
+    from: Address,
     JsonBody(request): JsonBody<Refresh>,
 ) -> Result<Json<Session>, HttpError> {
+    app.limits.renewals_from.take(from)?;
     let refused = || HttpError::unauthorized("the refresh token is not valid, or not any more");
     let refresh = app.tokens.check_refresh(&request.refresh_token).map_err(|_| refused())?;
     let me = refresh.identity;
+    app.limits.renewals.take(me.user)?;
     let now = Micros::now();
     match app.directory.rotate_token(me.user, me.device, refresh.claim, now).await? {
         Rotation::Issued(claim) => session(&app, me, claim),

@@ -34,6 +34,7 @@ pub(super) async fn create(
     Bearer(me): Bearer,
     JsonBody(new): JsonBody<NewGroup>,
 ) -> Result<(StatusCode, Json<Group>), HttpError> {
+    app.limits.groups.take(me.user)?;
     let name = check_name(new.name)?;
     let mut named = HashSet::from([me.user]);
     let mut members = new.members;
@@ -55,6 +56,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
 ) -> Result<Json<List<Group>>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     let groups = app.directory.groups_of(me.user).await?;
     Ok(Json(List { items: groups.into_iter().map(as_members_see_it).collect() }))
 }
@@ -65,6 +67,7 @@ pub(super) async fn get(
     Bearer(me): Bearer,
     PathId(group): PathId<GroupId>,
 ) -> Result<Json<Group>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     let group = app.directory.group_fresh(group).await?;
     let group =
         group.ok_or_else(|| HttpError::new(ErrorCode::NotFound, "there is no such group"))?;
@@ -81,6 +84,7 @@ pub(super) async fn patch(
     PathId(group): PathId<GroupId>,
     JsonBody(patch): JsonBody<PatchGroup>,
 ) -> Result<Json<Group>, HttpError> {
+    app.limits.group_changes.take(me.user)?;
     let name = patch.name.map(check_name).transpose()?;
     if let Some(Some(_)) = patch.picture {
         return Err(HttpError::new(ErrorCode::NotFound, "there is no such media"));
@@ -96,6 +100,7 @@ pub(super) async fn put_member(
     MemberPath { group, user }: MemberPath,
     OptionalJson(put): OptionalJson<PutMember>,
 ) -> Result<Json<Group>, HttpError> {
+    app.limits.group_changes.take(me.user)?;
     app.roster.get(user).await?.ok_or_else(no_such_user)?;
     let change = GroupChange::Put { user, role: put.role };
     Ok(shown(app.change_group(me.user, group, change).await?))
@@ -107,6 +112,7 @@ pub(super) async fn remove_member(
     Bearer(me): Bearer,
     MemberPath { group, user }: MemberPath,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.group_changes.take(me.user)?;
     app.change_group(me.user, group, GroupChange::Remove { user }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -46,6 +46,7 @@ pub(super) async fn poll(
     Token(token): Token,
     QueryOf(query): QueryOf<PollQuery>,
 ) -> Result<Response, HttpError> {
+    app.limits.polls.take(me.user)?;
     let wait = query.wait.map_or(POLL_WAIT, Duration::from_secs);
     if wait > POLL_WAIT_MAX {
         let most = POLL_WAIT_MAX.as_secs();
@@ -65,6 +66,7 @@ pub(super) async fn ack(
     Bearer(me): Bearer,
     SaidBody(ack): SaidBody<Ack>,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.polls.take(me.user)?;
     app.acknowledge(me, ack.seq).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -75,6 +77,7 @@ pub(super) async fn read(
     Bearer(me): Bearer,
     SaidBody(read): SaidBody<Read>,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.reads.take(me.user)?;
     app.mark_read(me, read).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -22,6 +22,7 @@ pub(super) async fn get(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
 ) -> Result<Json<Me>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     user(&app, me.user).await.map(shown)
 }
 
@@ -31,6 +32,7 @@ pub(super) async fn patch(
     Bearer(me): Bearer,
     JsonBody(mut patch): JsonBody<PatchMe>,
 ) -> Result<Json<Me>, HttpError> {
+    app.limits.changes.take(me.user)?;
     patch.name = patch.name.map(check_name).transpose()?;
     if let Some(Some(phone)) = patch.phone {
         patch.phone = Some(Some(check_phone(phone)?));
@@ -52,6 +54,7 @@ pub(super) async fn devices(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
 ) -> Result<Json<List<Device>>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     let user = user(&app, me.user).await?;
     let items = user.devices.into_iter().map(|device| Device {
         id: device.id,
@@ -69,6 +72,7 @@ pub(super) async fn unlink_device(
     Bearer(me): Bearer,
     PathId(device): PathId<DeviceId>,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.changes.take(me.user)?;
     if unlink(&app, me.user, device).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -81,6 +85,7 @@ pub(super) async fn blocked(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
 ) -> Result<Json<List<UserId>>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     Ok(Json(List { items: app.directory.blocked(me.user).await? }))
 }
 
@@ -90,6 +95,7 @@ pub(super) async fn block(
     Bearer(me): Bearer,
     PathId(other): PathId<UserId>,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.changes.take(me.user)?;
     if other == me.user {
         return Err(HttpError::invalid("nobody blocks themself"));
     }
@@ -105,6 +111,7 @@ pub(super) async fn unblock(
     Bearer(me): Bearer,
     PathId(other): PathId<UserId>,
 ) -> Result<StatusCode, HttpError> {
+    app.limits.changes.take(me.user)?;
     app.directory.unblock(me.user, other).await?;
     app.changed(me.user).await;
     Ok(StatusCode::NO_CONTENT)

@@ -1,6 +1,7 @@
 //! The HTTP API.
 
 mod account;
+mod admit;
 mod docs;
 pub(crate) mod extract;
 mod groups;
@@ -9,12 +10,13 @@ mod me;
 pub(crate) mod problem;
 mod users;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{State, connect_info::IntoMakeServiceWithConnectInfo},
     http::StatusCode,
+    middleware::from_fn_with_state,
     response::IntoResponse as _,
     routing::{get, post, put},
 };
@@ -23,8 +25,18 @@ use schemas::ErrorCode;
 use self::problem::HttpError;
 use crate::{app::App, upgrade};
 
-/// All routes for clients.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// All that clients are served, each with who they are.
+pub(crate) fn service(app: Arc<App>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    // Health is asked for by machines, often, and costs nothing.
+    let health = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(wrong_method);
+    let limited = calls().layer(from_fn_with_state(Arc::clone(&app), admit::admit));
+    limited.merge(health).with_state(app).into_make_service_with_connect_info()
+}
+
+fn calls() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade))
         .route("/v1/register", post(account::register))
@@ -47,17 +59,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/inbox", get(inbox::poll))
         .route("/v1/inbox/ack", post(inbox::ack))
         .route("/v1/read", post(inbox::read))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
         .route("/openapi.json", get(docs::openapi))
         .route("/asyncapi.json", get(docs::asyncapi))
         .route("/docs", get(docs::page))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "there is no such path"))
-        .method_not_allowed_fallback(async || {
-            HttpError::invalid("this path does not take this method")
-                .with_status(StatusCode::METHOD_NOT_ALLOWED)
-        })
-        .with_state(app)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn wrong_method() -> HttpError {
+    HttpError::invalid("this path does not take this method")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// `GET /readyz`: whether a load balancer should send clients here.

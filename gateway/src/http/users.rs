@@ -28,9 +28,10 @@ pub(super) struct Which {
 /// `GET /v1/users?ids=…` or `?username=…`
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Bearer(_): Bearer,
+    Bearer(me): Bearer,
     QueryOf(which): QueryOf<Which>,
 ) -> Result<Json<List<Profile>>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     let users = match (which.ids, which.username) {
         (Some(ids), None) => app.directory.users(&parse_ids(&ids)?).await?,
         (None, Some(username)) => {

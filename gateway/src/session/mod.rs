@@ -215,6 +215,17 @@ impl Session {
         self.read_on(actions);
     }
 
+    /// A frame of this type is refused for how often such frames come.
+    pub(crate) fn refuse(&mut self, kind: &str, refusal: Refusal, actions: &mut Vec<Action>) {
+        self.shed();
+        actions.push(Action::Say(refusal.about(kind)));
+    }
+
+    /// A good frame is left out.
+    pub(crate) fn shed(&mut self) {
+        self.bad_frames = 0;
+    }
+
     /// Live messages arrived; `lost` where some may be missing.
     pub(crate) fn live(&mut self, messages: Vec<Live>, lost: bool, actions: &mut Vec<Action>) {
         for live in messages {

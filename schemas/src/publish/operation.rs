@@ -197,9 +197,13 @@ const MESSAGES: &str = "For clients that cannot hold a socket, with what the soc
     that polls counts for `last_seen` and is not online, and a socket of the same device stays \
     open beside it.";
 
+/// What a client hears that asks too often.
+pub(super) const TOO_MANY: Refusal =
+    Refusal::new(ErrorCode::RateLimited, "Too many requests: wait as `Retry-After` says.");
+
 /// What may go wrong with any call of people's, and is said in one place.
 const SERVED: &[Refusal] = &[
-    Refusal::new(ErrorCode::RateLimited, "Too many requests: wait as `Retry-After` says."),
+    TOO_MANY,
     Refusal::new(
         ErrorCode::Unavailable,
         "Something behind the gateway does not answer: try again.",

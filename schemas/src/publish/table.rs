@@ -1,7 +1,7 @@
 //! The HTTP API, call by call.
 
 use super::operation::{
-    Answer, Content, Method, Operation, Parameter, Range, Refusal, Request, Shape, Tag,
+    Answer, Content, Method, Operation, Parameter, Range, Refusal, Request, Shape, TOO_MANY, Tag,
 };
 use crate::{
     client,
@@ -38,7 +38,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         signed_in: false,
         summary: "Log in on a device",
         description: "With `device.id` the device keeps its inbox and its earlier tokens end. \
-            Without it a new device is linked, which starts with an empty inbox.",
+            Without it a new device is linked, which starts with an empty inbox. After some \
+            wrong passwords for a username, or from an address, the next one has to wait, longer \
+            each time up to a limit, and is answered with `rate_limited` until then, right or \
+            wrong. A login with the `device.id` of a linked device does not wait for what others \
+            tried without it.",
         parameters: &[],
         request: Some(Request::of::<Login>()),
         answer: json::<Session>(200, "The device is logged in."),
@@ -398,10 +402,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[],
         request: None,
         answer: nothing(101, "The socket is open: say `hello` within 10 s."),
-        own_refusals: &[Refusal::new(
-            ErrorCode::Unavailable,
-            "This gateway is going away: connect again, and get to another.",
-        )],
+        own_refusals: &[
+            Refusal::new(
+                ErrorCode::Unavailable,
+                "This gateway is going away: connect again, and get to another.",
+            ),
+            TOO_MANY,
+        ],
     },
     Operation {
         id: "healthz",
@@ -466,7 +473,7 @@ const fn document(
             description: "The document.",
             content: Content::Document(media_type),
         },
-        own_refusals: &[],
+        own_refusals: &[TOO_MANY],
     }
 }
 

@@ -144,12 +144,7 @@ async fn gone(stack: &Stack, person: &Person, seq: u64) {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_told_how_long_to_wait() {
-    let stack = support::stack()
-        .env("PETREL_SENDS_BURST", "3")
-        .env("PETREL_SENDS_PER_SECOND", "2")
-        .start()
-        .await
-        .unwrap();
+    let stack = support::stack().env("PETREL_USER_LIMIT_SENDS", "3,2/s").start().await.unwrap();
     let [alice, bob, carol] = Person::several_on(&stack).await;
     let (mut a, mut c) = (alice.connect(FIRST).await, carol.connect(FIRST).await);
     for n in 1..=5 {

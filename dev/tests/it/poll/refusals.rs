@@ -111,12 +111,7 @@ async fn a_full_inbox_holds_nothing_else_up() {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_told_how_long_to_wait() {
-    let stack = support::stack()
-        .env("PETREL_SENDS_BURST", "2")
-        .env("PETREL_SENDS_PER_SECOND", "1")
-        .start()
-        .await
-        .unwrap();
+    let stack = support::stack().env("PETREL_USER_LIMIT_SENDS", "2,1/s").start().await.unwrap();
     let [alice, bob] = Person::several_on(&stack).await;
     let account = alice.at(FIRST);
     for id in ["m1", "m2"] {
