@@ -7,6 +7,7 @@ use crate::{
     body::Role,
     id::{DeviceId, GroupId, MediaId, UserId},
     limits::{GROUP_MEMBERS, NAME_CHARS, PASSWORD_BYTES, USERNAME_CHARS},
+    shape,
 };
 
 /// A phone number, as the published schemas describe it.
@@ -37,7 +38,11 @@ pub struct Register {
     #[schemars(regex(pattern = PHONE))]
     pub phone: Option<String>,
     /// The device that registers, without an `id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "shape::optional_object"
+    )]
     pub device: Option<LoginDevice>,
 }
 
@@ -51,7 +56,11 @@ pub struct Login {
     #[schemars(length(max = PASSWORD_BYTES), extend("format" = "password"))]
     pub password: String,
     /// The device to log in; without an `id` a new one is linked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "shape::optional_object"
+    )]
     pub device: Option<LoginDevice>,
 }
 
@@ -153,7 +162,11 @@ pub struct PatchMe {
     #[schemars(with = "Option<String>", regex(pattern = PHONE))]
     pub phone: Option<Option<String>>,
     /// Privacy and push.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "shape::optional_object"
+    )]
     pub settings: Option<PatchSettings>,
 }
 
@@ -161,7 +174,11 @@ pub struct PatchMe {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PatchSettings {
     /// Who sees when this user was last seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "shape::optional_word"
+    )]
     pub last_seen: Option<LastSeen>,
     /// Whether Read is shown, both ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,7 +268,11 @@ pub struct PatchGroup {
 pub struct PutMember {
     /// What the member may do from now on. Without it somebody new is a
     /// `member`, and who is in the group already stays what they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "shape::optional_word"
+    )]
     pub role: Option<Role>,
 }
 

@@ -17,6 +17,7 @@ mod integer;
 pub mod limits;
 pub mod publish;
 pub mod server;
+mod shape;
 pub mod stored;
 pub mod time;
 

@@ -16,9 +16,13 @@ use tokio::time::timeout;
 use super::problem::HttpError;
 use crate::{app::App, session::Identity};
 
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long, and how much of, a body that is too large is still read.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
+/// Longest text about a body that cannot be read.
+const ERROR_CHARS: usize = 200;
 
 /// Who asks, by their bearer token (RFC 6750).
 #[derive(Debug, Clone, Copy)]
@@ -108,10 +112,23 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
         return Err(HttpError::new(ErrorCode::BadFrame, "a body is a JSON object"));
     }
     serde_json::from_slice(bytes)
-        .map_err(|error| HttpError::new(code_of(&error), error.to_string()))
+        .map_err(|error| HttpError::new(code_of(&error), in_short(&error.to_string())))
+}
+
+/// An error quotes what it is about, however long.
+fn in_short(error: &str) -> String {
+    match error.char_indices().nth(ERROR_CHARS) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.to_owned(),
+    }
 }
 
 async fn read(body: Body) -> Result<BytesMut, HttpError> {
+    let late = || HttpError::new(ErrorCode::BadFrame, "the body did not arrive in time");
+    timeout(PATIENCE, read_all(body)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_all(body: Body) -> Result<BytesMut, HttpError> {
     let mut chunks = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
@@ -179,7 +196,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for QueryOf<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use schemas::http::{Login, PatchMe};
+    use schemas::http::{Login, PatchMe, PutMember};
 
     use super::*;
 
@@ -198,13 +215,22 @@ mod tests {
             r#"{"username":"a","password":"b","device":{"id":7}}"#,
             r#"{"username":"a","username":"b"}"#,
             r#"{"username":"a","password":"\ud800"}"#,
+            r#"{"username":"a","password":"b","device":[]}"#,
+            r#"{"username":"a","password":"b","device":[null,"phone","ios"]}"#,
+            r#"{"username":"a","password":"b","device":"d_1"}"#,
         ] {
             check::<Login>(json, ErrorCode::BadFrame);
         }
         let login = r#"{"username":"a","password":"b","device":{"id":"d_1"}}"#;
         check::<Login>(login, ErrorCode::Invalid);
         check::<PatchMe>(r#"{"settings":{"last_seen":"friends"}}"#, ErrorCode::Invalid);
-        check::<PatchMe>(r#"{"settings":{"last_seen":7}}"#, ErrorCode::BadFrame);
+        for settings in
+            ["[]", r#"["nobody"]"#, r#"{"last_seen":7}"#, r#"{"last_seen":{"nobody":null}}"#]
+        {
+            check::<PatchMe>(&format!(r#"{{"settings":{settings}}}"#), ErrorCode::BadFrame);
+        }
+        check::<PutMember>(r#"{"role":{"admin":null}}"#, ErrorCode::BadFrame);
+        check::<PutMember>(r#"{"role":"king"}"#, ErrorCode::Invalid);
         check::<PatchMe>(r#"{"picture":"m_1"}"#, ErrorCode::Invalid);
     }
 }

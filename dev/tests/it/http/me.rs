@@ -50,7 +50,10 @@ async fn what_cannot_be_changes_nothing() {
         (json!({"picture": MediaId::mint()}), ErrorCode::NotFound),
         (json!({"settings": {"last_seen": "friends"}}), ErrorCode::Invalid),
         (json!({"settings": {"last_seen": 7}}), ErrorCode::BadFrame),
+        (json!({"settings": {"last_seen": {"nobody": null}}}), ErrorCode::BadFrame),
         (json!({"settings": {"read_receipts": "no"}}), ErrorCode::BadFrame),
+        (json!({"settings": []}), ErrorCode::BadFrame),
+        (json!({"settings": ["nobody", false]}), ErrorCode::BadFrame),
         (json!({"name": 7}), ErrorCode::BadFrame),
         (json!({"name": "Al", "phone": "x"}), ErrorCode::Invalid),
     ] {
