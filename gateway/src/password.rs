@@ -15,15 +15,27 @@ use tokio::sync::Semaphore;
 pub(crate) struct Passwords {
     hasher: Argon2<'static>,
     permits: Arc<Semaphore>,
+    /// For those who wait for one of these, too.
+    waiting: Arc<Semaphore>,
     /// What a login with an unknown name is checked against, so that it takes
     /// as long as one with a known name.
     decoy: PasswordHash,
 }
 
-/// The hasher failed; not the caller's fault.
+/// Not the caller's fault.
 #[derive(Debug, thiserror::Error)]
-#[error("hashing a password failed: {0}")]
-pub(crate) struct HashError(String);
+pub(crate) enum HashError {
+    /// The hasher failed.
+    #[error("hashing a password failed: {0}")]
+    Failed(String),
+    /// Too many wait for it.
+    #[error("too many passwords are being hashed")]
+    Busy,
+}
+
+/// Most passwords that are hashed or wait for it. With the parameters as they
+/// come, a core does some fifty a second.
+const WAITING: usize = 256;
 
 impl Passwords {
     /// Hashes with this much memory (KiB) and this many passes.
@@ -32,17 +44,18 @@ impl Passwords {
     /// Where argon2 does not take these parameters.
     pub(crate) fn new(memory_kib: u32, passes: u32) -> Result<Self, HashError> {
         let params = Params::new(memory_kib, passes, Params::DEFAULT_P_COST, None)
-            .map_err(|error| HashError(error.to_string()))?;
+            .map_err(|error| HashError::Failed(error.to_string()))?;
         let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let decoy = hash(&hasher, b"nobody's")?;
-        Ok(Self { hasher, permits: Arc::new(Semaphore::new(cores)), decoy })
+        let (permits, waiting) = (Semaphore::new(cores), Semaphore::new(WAITING));
+        Ok(Self { hasher, permits: Arc::new(permits), waiting: Arc::new(waiting), decoy })
     }
 
     /// Hashes a new password.
     ///
     /// # Errors
-    /// [`HashError`] where the hasher fails.
+    /// [`HashError`].
     pub(crate) async fn hash(&self, password: String) -> Result<PasswordHash, HashError> {
         self.run(move |hasher| hash(hasher, password.as_bytes())).await?
     }
@@ -51,7 +64,7 @@ impl Passwords {
     /// no such user.
     ///
     /// # Errors
-    /// [`HashError`] where the hasher fails.
+    /// [`HashError`].
     pub(crate) async fn verify(
         &self,
         password: String,
@@ -61,7 +74,8 @@ impl Passwords {
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let matches = self
             .run(move |hasher| {
-                let phc = Phc::new(hash.as_str()).map_err(|error| HashError(error.to_string()))?;
+                let phc = Phc::new(hash.as_str())
+                    .map_err(|error| HashError::Failed(error.to_string()))?;
                 Ok::<_, HashError>(hasher.verify_password(password.as_bytes(), &phc).is_ok())
             })
             .await??;
@@ -72,7 +86,8 @@ impl Passwords {
         &self,
         work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let failed = |error: &dyn std::fmt::Display| HashError(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| HashError::Failed(error.to_string());
+        let _place = self.waiting.try_acquire().map_err(|_| HashError::Busy)?;
         let _permit = self.permits.acquire().await.map_err(|error| failed(&error))?;
         let hasher = self.hasher.clone();
         tokio::task::spawn_blocking(move || work(&hasher)).await.map_err(|error| failed(&error))
@@ -80,7 +95,8 @@ impl Passwords {
 }
 
 fn hash(hasher: &Argon2<'_>, password: &[u8]) -> Result<PasswordHash, HashError> {
-    let phc = hasher.hash_password(password).map_err(|error| HashError(error.to_string()))?;
+    let phc =
+        hasher.hash_password(password).map_err(|error| HashError::Failed(error.to_string()))?;
     Ok(PasswordHash::new(phc.to_string()))
 }
 
@@ -97,5 +113,22 @@ mod tests {
         assert!(passwords.verify("correct horse".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("battery".into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("nobody's".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn there_is_room_for_so_many_who_wait() {
+        let passwords = Passwords::new(8, 1).unwrap();
+        let cores = u32::try_from(passwords.permits.available_permits()).unwrap();
+        let working = Arc::clone(&passwords.permits).acquire_many_owned(cores).await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..=WAITING {
+            let passwords = passwords.clone();
+            waiting.spawn(async move { passwords.hash("correct horse".into()).await });
+        }
+        // The others wait, so this is the one too many.
+        let first = waiting.join_next().await.unwrap().unwrap();
+        assert!(matches!(first, Err(HashError::Busy)));
+        drop(working);
+        assert!(waiting.join_all().await.iter().all(Result::is_ok));
     }
 }

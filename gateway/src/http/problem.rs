@@ -103,7 +103,10 @@ impl From<FrameError> for HttpError {
 
 impl From<HashError> for HttpError {
     fn from(error: HashError) -> Self {
-        tracing::error!(%error, "password not hashed");
+        match error {
+            HashError::Busy => tracing::warn!("{error}"),
+            HashError::Failed(_) => tracing::error!(%error, "password not hashed"),
+        }
         Self::new(ErrorCode::Unavailable, "the password could not be checked")
     }
 }
