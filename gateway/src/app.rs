@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nats::{bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
 use schemas::{DeviceId, ErrorCode, UserId, event::Notice};
-use store::{Directory, DirectoryError};
+use store::{Directory, DirectoryError, Family};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -136,15 +136,17 @@ impl App {
         }
     }
 
-    /// Closes a device's sockets, wherever they are: its tokens are good no more.
-    pub(crate) async fn revoke(&self, user: UserId, device: DeviceId) {
+    /// Closes a device's sockets, wherever they are: its tokens are good no more,
+    /// but for those of this family.
+    pub(crate) async fn revoke(&self, user: UserId, device: DeviceId, but: Option<Family>) {
         self.changed(user).await;
-        self.notify(user, &Notice::Revoked { device }).await;
+        let instead = but.map(|family| family.to_string());
+        self.notify(user, &Notice::Revoked { device, instead }).await;
     }
 
     /// Ends all that a device had: its sockets, wherever they are, and its inbox.
     pub(crate) async fn drop_device(self: &Arc<Self>, user: UserId, device: DeviceId) {
-        self.revoke(user, device).await;
+        self.revoke(user, device, None).await;
         self.purge(user, device).await;
         // Another gateway may have had the device in its cache a moment longer.
         let app = Arc::clone(self);

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn typing_is_shed_before_anything_else() {
         let mailbox = Mailbox::default();
-        let revoked = Notice::Revoked { device: DeviceId::mint() };
+        let revoked = Notice::Revoked { device: DeviceId::mint(), instead: None };
         mailbox.notice(revoked.clone());
         for _ in 0..1000 {
             let from = UserId::mint();

@@ -103,7 +103,7 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
     Ok(Open {
         app: Arc::clone(app),
         me,
-        session: Session::new(me, id, opened, hello.receipts_after, read_receipts),
+        session: Session::new(me, access.family, id, opened, hello.receipts_after, read_receipts),
         mailbox,
         _subscription: subscription,
         expires: until(access.expires),

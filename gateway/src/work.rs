@@ -113,7 +113,7 @@ async fn read_receipts(app: &App, me: Identity, after: u64) -> Option<receipts::
 
 async fn renew(app: &App, me: Identity, token: &str) -> Renewal {
     match app.authenticate(token).await {
-        Ok((access, _)) if access.identity == me => Renewal::Until(access.expires),
+        Ok((access, _)) if access.identity == me => Renewal::Until(access.expires, access.family),
         Ok(_) | Err(AuthError::Refused(_)) => Renewal::Refused,
         Err(AuthError::Unavailable(error)) => {
             tracing::warn!(user = %me.user, %error, "token not checked");

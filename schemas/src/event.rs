@@ -138,6 +138,10 @@ pub enum Notice {
     Revoked {
         /// Which device.
         device: DeviceId,
+        /// The family of tokens that are good instead, after a login on the
+        /// device: a socket that was opened with one of them stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<String>,
     },
     /// The user's own choice whether Read is shown has changed.
     ReadReceipts {

@@ -62,9 +62,10 @@ pub(super) async fn login(
         Some(id) => app.directory.renew_family(user.id, id).await?,
         None => app.directory.link_device(user.id, new_device(device)?).await?,
     };
-    app.changed(user.id).await;
+    let good = device.tokens.newest();
+    app.revoke(user.id, device.id, Some(good.family)).await;
     let me = Identity { user: user.id, device: device.id };
-    session(&app, me, device.tokens.newest())
+    session(&app, me, good)
 }
 
 /// The user of that name, if the password is theirs. How many wrong ones there
@@ -121,7 +122,7 @@ pub(super) async fn token(
         Rotation::Issued(claim) => session(&app, me, claim),
         Rotation::Revoked => {
             tracing::warn!(user = %me.user, device = %me.device, "refresh token reused, revoked");
-            app.revoke(me.user, me.device).await;
+            app.revoke(me.user, me.device, None).await;
             Err(refused())
         }
         Rotation::Refused => Err(refused()),

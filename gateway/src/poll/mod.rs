@@ -142,7 +142,7 @@ impl Poll<'_> {
 
     async fn notice(&mut self, notice: Notice) -> Result<(), Refusal> {
         match notice {
-            Notice::Revoked { device } if device == self.me.device => {
+            Notice::Revoked { device, .. } if device == self.me.device => {
                 // It may speak of tokens that were before this one.
                 self.app.authenticate(self.token).await.map_err(ListenError::from)?;
             }

@@ -19,6 +19,7 @@ use schemas::{
     server,
     stored::{Head, MessagesFrame},
 };
+use store::Family;
 
 use self::{
     feed::{Entry, Feed, Live},
@@ -97,8 +98,8 @@ pub(crate) enum Done {
 /// What became of a newer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// It is good until then.
-    Until(Micros),
+    /// It is good until then, and of this family.
+    Until(Micros, Family),
     /// It is not good, or somebody else's.
     Refused,
     /// The directory did not answer; the old one counts on.
@@ -136,6 +137,8 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct Session {
     me: Identity,
+    /// That of the token it was opened or renewed with.
+    family: Family,
     seat: Seat,
     feed: Feed,
     window: Window,
@@ -151,6 +154,7 @@ impl Session {
     /// Opens the session of an accepted hello.
     pub(crate) fn new(
         me: Identity,
+        family: Family,
         id: String,
         opened: Micros,
         receipts_after: u64,
@@ -158,6 +162,7 @@ impl Session {
     ) -> Self {
         Self {
             me,
+            family,
             seat: Seat::new(id, opened),
             feed: Feed::default(),
             window: Window::default(),
@@ -257,8 +262,9 @@ impl Session {
                 }
             }
             Notice::Polled { .. } => {}
-            Notice::Revoked { device } => {
-                if device == self.me.device {
+            Notice::Revoked { device, instead } => {
+                let stays = instead.is_some_and(|family| family == self.family.to_string());
+                if device == self.me.device && !stays {
                     actions.push(Action::Close(CloseCode::Unauthorized));
                 }
             }
@@ -292,7 +298,10 @@ impl Session {
                 self.tell(news, actions);
             }
             Done::Receipts(None) => self.receipts.read_failed(),
-            Done::Renewed(Renewal::Until(moment)) => actions.push(Action::ExpireAt(moment)),
+            Done::Renewed(Renewal::Until(moment, family)) => {
+                self.family = family;
+                actions.push(Action::ExpireAt(moment));
+            }
             Done::Renewed(Renewal::Refused) => actions.push(Action::Close(CloseCode::Unauthorized)),
             Done::Renewed(Renewal::Unavailable) => {
                 let refusal =

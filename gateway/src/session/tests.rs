@@ -19,13 +19,15 @@ const NOW: Micros = Micros(1_800_000_000_000_000);
 struct Client {
     session: Session,
     me: Identity,
+    family: Family,
 }
 
 impl Client {
     fn new() -> Self {
         let me = Identity { user: UserId::from_parts(1, 1), device: DeviceId::from_parts(1, 2) };
-        let session = Session::new(me, "s_m".into(), NOW, 0, true);
-        Self { session, me }
+        let family = Family::mint();
+        let session = Session::new(me, family, "s_m".into(), NOW, 0, true);
+        Self { session, me, family }
     }
 
     fn caught_up() -> Self {
@@ -221,14 +223,23 @@ fn of_two_sessions_of_a_device_exactly_one_stays() {
 #[test]
 fn revoked_and_refused_tokens_close() {
     let mut client = Client::caught_up();
-    assert_eq!(client.hears(Notice::Revoked { device: DeviceId::mint() }, NOW), []);
+    let revoked = |device, instead: Option<Family>| Notice::Revoked {
+        device,
+        instead: instead.map(|family| family.to_string()),
+    };
+    assert_eq!(client.hears(revoked(DeviceId::mint(), None), NOW), []);
     let device = client.me.device;
     let close = [Action::Close(CloseCode::Unauthorized)];
-    assert_eq!(client.hears(Notice::Revoked { device }, NOW), close);
+    assert_eq!(client.hears(revoked(device, None), NOW), close);
+    // After a login, those stay who have its tokens.
+    assert_eq!(client.hears(revoked(device, Some(client.family)), NOW), []);
+    let newer = Family::mint();
+    assert_eq!(client.hears(revoked(device, Some(newer)), NOW), close);
+    assert_eq!(client.done(Done::Renewed(Renewal::Until(NOW, newer))), [Action::ExpireAt(NOW)]);
+    assert_eq!(client.hears(revoked(device, Some(newer)), NOW), []);
     assert_eq!(client.done(Done::Renewed(Renewal::Refused)), close);
     let unavailable = client.done(Done::Renewed(Renewal::Unavailable));
     assert_eq!(error_of(&unavailable), (ErrorCode::Unavailable, Some("auth")));
-    assert_eq!(client.done(Done::Renewed(Renewal::Until(NOW))), [Action::ExpireAt(NOW)]);
 }
 
 #[test]

@@ -37,7 +37,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: Tag::Sessions,
         signed_in: false,
         summary: "Log in on a device",
-        description: "With `device.id` the device keeps its inbox and its earlier tokens end. \
+        description: "With `device.id` the device keeps its inbox, its earlier tokens end, and a \
+            socket that was opened with one of them closes with 4401. \
             Without it a new device is linked, which starts with an empty inbox. After some \
             wrong passwords for a username, or from an address, the next one has to wait, longer \
             each time up to a limit, and is answered with `rate_limited` until then, right or \

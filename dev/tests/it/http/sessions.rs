@@ -164,6 +164,21 @@ async fn a_login_on_a_device_gives_it_back_with_its_inbox() {
     assert_eq!(alice.log_in(None).await.account.devices().await.unwrap().len(), 3);
 }
 
+#[tokio::test]
+async fn a_login_on_a_device_closes_the_socket_that_it_had() {
+    let [alice] = Person::several().await;
+    let desk = alice.link().await;
+    let (mut other, mut line) = (desk.connect(SECOND).await, alice.connect(SECOND).await);
+    let again = alice.log_in(Some(alice.device())).await;
+    line.is_closed(CloseCode::Unauthorized).await;
+    // Its token is as good as the socket was.
+    let mut line = alice.open(SECOND).await;
+    line.say_hello(alice.account.token(), 0).await;
+    line.is_closed(CloseCode::Unauthorized).await;
+    again.connect(SECOND).await.is_quiet().await;
+    other.is_quiet().await;
+}
+
 async fn renew(refresh_token: &str) -> Answer {
     post("/v1/token", &json!({"refresh_token": refresh_token})).await
 }
