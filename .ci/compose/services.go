@@ -13,7 +13,7 @@ import (
 )
 
 // Services that end by themselves, and so have no health to ask for.
-var once = []string{"streams", "directory"}
+var once = []string{"streams", "directory", "cli", "cli-system"}
 
 // The one service that clients reach.
 const published = "balancer"
@@ -25,6 +25,7 @@ func load(ctx context.Context, secrets string) (*types.Project, error) {
 		[]string{"compose.yaml"},
 		cli.WithEnvFiles(secrets),
 		cli.WithDotEnv,
+		cli.WithProfiles([]string{"*"}),
 	)
 	if err != nil {
 		return nil, err
