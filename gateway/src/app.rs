@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    absence::Absence,
     acks::Acks,
     config::Config,
     group::Groups,
@@ -43,6 +44,8 @@ pub(crate) struct App {
     pub directory: Arc<dyn Directory>,
     /// What of them is cached.
     pub roster: Roster,
+    /// Whether it is all there is, for now.
+    pub absence: Absence,
     /// Who is in which group, and this gateway's place among the others.
     pub groups: Groups,
     /// To the receipts worker.

@@ -4,6 +4,7 @@
 //! sessions share is the [`app::App`]. No state here survives a gateway, and
 //! none has to: any other one serves the next connection.
 
+mod absence;
 mod acks;
 mod address;
 mod app;

@@ -15,10 +15,13 @@ use std::{
 use moka::future::Cache;
 use schemas::{DeviceId, UserId, http::Settings};
 use store::{Directory, DirectoryError, Family, User};
+use tokio::time::Instant;
+
+use crate::absence::Absence;
 
 /// Most users remembered.
 const USERS: u64 = 100_000;
-/// For how long an entry lives at most, should anything ever go unheard.
+/// After so long an entry is read again, should anything ever go unheard.
 const LIFE: Duration = Duration::from_secs(5 * 60);
 /// For how long after a change the directory is asked for its newest state,
 /// since a replica may lag.
@@ -30,10 +33,17 @@ const UNSETTLED_USERS: u64 = 100_000;
 #[derive(Clone)]
 pub(crate) struct Roster {
     directory: Arc<dyn Directory>,
-    entries: Cache<UserId, Arc<Entry>>,
+    absence: Absence,
+    entries: Cache<UserId, Known>,
     unsettled: Cache<UserId, ()>,
     /// Rises with every change: what was read across one is not kept.
     changes: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    entry: Arc<Entry>,
+    until: Instant,
 }
 
 /// What is known of a user.
@@ -77,10 +87,11 @@ impl std::fmt::Debug for Roster {
 
 impl Roster {
     /// A cache in front of the directory.
-    pub(crate) fn new(directory: Arc<dyn Directory>) -> Self {
+    pub(crate) fn new(directory: Arc<dyn Directory>, absence: Absence) -> Self {
         Self {
             directory,
-            entries: Cache::builder().max_capacity(USERS).time_to_live(LIFE).build(),
+            absence,
+            entries: Cache::builder().max_capacity(USERS).build(),
             unsettled: Cache::builder()
                 .max_capacity(UNSETTLED_USERS)
                 .time_to_live(UNSETTLED)
@@ -89,16 +100,21 @@ impl Roster {
         }
     }
 
-    /// What is known of a user; nothing where there is no such user.
+    /// What is known of a user; nothing where there is no such user. It may be
+    /// old while the directory is away.
     ///
     /// # Errors
     /// When it is not cached and the directory does not answer.
     pub(crate) async fn get(&self, user: UserId) -> Result<Option<Arc<Entry>>, DirectoryError> {
-        if let Some(entry) = self.entries.get(&user).await {
-            return Ok(Some(entry));
-        }
         let is_unsettled = self.unsettled.contains_key(&user);
-        self.load(user, is_unsettled).await
+        let Some(known) = self.entries.get(&user).await else {
+            return self.load(user, is_unsettled).await;
+        };
+        if Instant::now() < known.until {
+            return Ok(Some(known.entry));
+        }
+        let read = self.absence.reread(self.load(user, is_unsettled)).await;
+        Ok(read.unwrap_or(Some(known.entry)))
     }
 
     /// The newest state, from the directory: for those who would refuse
@@ -142,8 +158,13 @@ impl Roster {
         let Some(record) = record else { return Ok(None) };
         let entry = Arc::new(Entry::new(record));
         if changes == self.changes.load(Ordering::Acquire) {
-            self.entries.insert(user, Arc::clone(&entry)).await;
+            let known = Known { entry: Arc::clone(&entry), until: Instant::now() + LIFE };
+            self.entries.insert(user, known).await;
         }
         Ok(Some(entry))
     }
 }
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet, limits::Limits,
-    password::Passwords, poll::Turns, roster::Roster, token::Tokens,
+    absence::Absence, acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet,
+    limits::Limits, password::Passwords, poll::Turns, roster::Roster, token::Tokens,
 };
 
 /// Connections that wait to be accepted; the system's own limit
@@ -173,7 +173,8 @@ async fn app(
     let bus = Bus::connect(&config.nats, &name).await?;
     bus.ready().await?;
     let directory = store::open(&config.directory, &bus).await?;
-    let roster = Roster::new(Arc::clone(&directory));
+    let absence = Absence::default();
+    let roster = Roster::new(Arc::clone(&directory), absence.clone());
     let tasks = TaskTracker::new();
     let mux = Mux::start(&config.nats, &name, background, stopped.clone());
     let groups = Groups::start(&bus, &name, config.lease(), background, stopped).await?;
@@ -192,6 +193,7 @@ async fn app(
         closing: CancellationToken::new(),
         tasks,
         roster: roster.clone(),
+        absence,
         groups,
         directory,
         bus,

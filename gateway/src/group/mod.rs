@@ -21,15 +21,15 @@ use std::{sync::Arc, time::Duration};
 use async_nats::Client;
 use nats::{Bus, Leases};
 use schemas::{ErrorCode, GatewayId, GroupId};
-use store::{Directory, DirectoryError};
+use store::DirectoryError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     lease::{AtBucket, Keeper, Lapsed, Lease, Term},
     passes::Purpose,
-    table::{Membership, Pass, Table},
+    table::{Age, Membership, Pass, Table},
 };
-use crate::session::Refusal;
+use crate::{app::App, session::Refusal};
 
 /// What a gateway knows of groups, and its place among the others.
 #[derive(Debug)]
@@ -93,24 +93,32 @@ impl Groups {
 
 impl Acting {
     /// Who is in the group, which the work acts on from here on.
-    async fn membership(
-        &self,
-        directory: &dyn Directory,
-        group: GroupId,
-    ) -> Result<Arc<Membership>, Refusal> {
-        if let Some(membership) = self.pass.remembered() {
+    async fn membership(&self, app: &App, group: GroupId) -> Result<Arc<Membership>, Refusal> {
+        if let Some(membership) = self.pass.remembered(Age::New) {
             return existing(membership);
         }
-        let group = directory.group_fresh(group).await?.ok_or_else(no_such_group)?;
+        let read = app.directory.group_fresh(group);
+        let group = if self.pass.has_remembered() {
+            match app.absence.reread(read).await {
+                Some(group) => group,
+                // Nobody has changed it and answered for that meanwhile.
+                None => return self.remembered(Age::Any),
+            }
+        } else {
+            read.await?
+        };
+        let group = group.ok_or_else(no_such_group)?;
         let members = group.members.iter().map(|member| member.user).collect();
         match self.pass.read(Membership::new(group.version, members)) {
             Ok(membership) => existing(membership),
             // What came meanwhile is newer.
-            Err(outdated) => self.pass.remembered().map_or_else(
-                || Err(Refusal::new(ErrorCode::Unavailable, outdated.to_string())),
-                existing,
-            ),
+            Err(_) => self.remembered(Age::New),
         }
+    }
+
+    fn remembered(&self, age: Age) -> Result<Arc<Membership>, Refusal> {
+        let lags = || Refusal::new(ErrorCode::Unavailable, "the directory lags behind");
+        existing(self.pass.remembered(age).ok_or_else(lags)?)
     }
 
     /// For work that is about to do what cannot be called back.

@@ -55,7 +55,7 @@ impl App {
         group: GroupId,
         ts: Micros,
     ) -> Result<Sent, Refusal> {
-        let membership = acting.membership(&*self.directory, group).await?;
+        let membership = acting.membership(self, group).await?;
         if !membership.has(me.user) {
             return Err(not_member());
         }

@@ -20,7 +20,7 @@ use super::passes::{PassId, Passes, Purpose, Scope, Version};
 /// Most groups remembered while nothing is under way in them; of 100 members
 /// each they take some 30 MiB.
 const GROUPS: usize = 16_384;
-/// After so long a group is read again.
+/// After so long a group is read again, where the directory answers.
 const LIFE: Duration = Duration::from_secs(60);
 
 /// The table; clones share it.
@@ -67,6 +67,15 @@ pub(crate) struct Pass {
     group: GroupId,
     id: PassId,
     era: u64,
+}
+
+/// How old may be what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// Read or told within the last minute.
+    New,
+    /// Whatever there is: the directory is away.
+    Any,
 }
 
 /// The directory gave an older version than one that this gateway was told of.
@@ -174,15 +183,21 @@ impl Slot {
 
 impl Pass {
     /// Who is in the group, where that is remembered; the pass acts on that then.
-    pub(super) fn remembered(&self) -> Option<Arc<Membership>> {
+    pub(super) fn remembered(&self, age: Age) -> Option<Arc<Membership>> {
         let mut state = self.table.lock();
         let slot = state.groups.get_mut(&self.group)?;
-        let known = slot.known.as_ref().filter(|known| Instant::now() < known.until)?;
+        let will_do = |known: &&Known| age == Age::Any || Instant::now() < known.until;
+        let known = slot.known.as_ref().filter(will_do)?;
         let membership = Arc::clone(&known.membership);
         let freed = slot.passes.learn(self.id, membership.version);
         drop(state);
         free(freed);
         Some(membership)
+    }
+
+    /// Whether anything is remembered, however old.
+    pub(super) fn has_remembered(&self) -> bool {
+        self.table.lock().groups.get(&self.group).is_some_and(|slot| slot.known.is_some())
     }
 
     /// Who is in the group, as the directory says: the pass acts on that.

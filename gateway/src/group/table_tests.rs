@@ -27,14 +27,14 @@ fn change(table: &Table, version: Version, members: &[u64]) -> Option<oneshot::R
 async fn what_was_read_is_remembered_until_it_changes() {
     let table = Table::default();
     let first = enter(&table);
-    assert_eq!(first.remembered(), None);
+    assert_eq!(first.remembered(Age::New), None);
     first.read(membership(1, &[2, 1])).unwrap();
     drop(first);
-    let second = enter(&table).remembered().unwrap();
+    let second = enter(&table).remembered(Age::New).unwrap();
     assert!(second.has(user(1)) && second.has(user(2)) && !second.has(user(3)));
 
     assert!(change(&table, 2, &[1, 3]).is_none(), "nothing is under way");
-    let third = enter(&table).remembered().unwrap();
+    let third = enter(&table).remembered(Age::New).unwrap();
     assert!(third.has(user(3)) && !third.has(user(2)));
 }
 
@@ -45,7 +45,7 @@ async fn a_change_waits_for_what_was_begun_before_it() {
     send.read(membership(1, &[1, 2])).unwrap();
     let mut over = change(&table, 2, &[1]).unwrap();
     let later = enter(&table);
-    assert!(!later.remembered().unwrap().has(user(2)));
+    assert!(!later.remembered(Age::New).unwrap().has(user(2)));
     assert_eq!(over.try_recv(), Err(TryRecvError::Empty));
     drop(send);
     assert_eq!(over.try_recv(), Ok(()), "though a later one is under way");
@@ -60,7 +60,7 @@ async fn what_was_being_read_across_a_change_is_acted_on_and_not_remembered() {
     assert_eq!(over.try_recv(), Err(TryRecvError::Empty));
     drop(send);
     assert_eq!(over.try_recv(), Ok(()));
-    assert!(!enter(&table).remembered().unwrap().has(user(2)));
+    assert!(!enter(&table).remembered(Age::New).unwrap().has(user(2)));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn an_older_change_that_is_heard_later_changes_nothing() {
     change(&table, 3, &[1, 3]);
     change(&table, 2, &[1, 2]);
     let send = enter(&table);
-    assert!(send.remembered().unwrap().has(user(3)));
+    assert!(send.remembered(Age::New).unwrap().has(user(3)));
     assert_eq!(send.read(membership(2, &[1, 2])), Err(Outdated));
 }
 
@@ -97,9 +97,9 @@ async fn what_was_read_across_a_lapse_is_not_remembered() {
     drop(enter(&table).read(membership(1, &[1])));
     let across = enter(&table);
     table.forget_all();
-    assert_eq!(across.remembered(), None);
+    assert_eq!(across.remembered(Age::New), None);
     across.read(membership(1, &[1])).unwrap();
-    assert_eq!(enter(&table).remembered(), None);
+    assert_eq!(enter(&table).remembered(Age::New), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,9 +107,9 @@ async fn a_group_is_read_again_after_a_while() {
     let table = Table::default();
     drop(enter(&table).read(membership(1, &[1])));
     tokio::time::advance(LIFE - Duration::from_secs(1)).await;
-    assert!(enter(&table).remembered().is_some());
+    assert!(enter(&table).remembered(Age::New).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(enter(&table).remembered(), None);
+    assert_eq!(enter(&table).remembered(Age::New), None);
 }
 
 #[tokio::test]
@@ -132,4 +132,22 @@ async fn a_group_that_is_not_there_leaves_nothing_behind() {
     let table = Table::default();
     drop(enter(&table));
     assert!(table.lock().groups.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_old_is_there_for_those_who_get_nothing_newer() {
+    let table = Table::default();
+    assert!(!enter(&table).has_remembered());
+    drop(enter(&table).read(membership(1, &[1, 2])));
+    tokio::time::sleep(LIFE).await;
+    let send = enter(&table);
+    assert_eq!(send.remembered(Age::New), None);
+    assert!(send.has_remembered());
+    // A change is heard of whatever the directory does.
+    let mut over = change(&table, 2, &[1]).unwrap();
+    let membership = send.remembered(Age::Any).unwrap();
+    assert!(!membership.has(user(2)));
+    assert_eq!(over.try_recv(), Ok(()), "it acts on the change");
+    table.forget_all();
+    assert_eq!(enter(&table).remembered(Age::Any), None);
 }

@@ -26,7 +26,7 @@ impl App {
         group: GroupId,
         on: bool,
     ) -> Result<(), Refusal> {
-        let membership = acting.membership(&*self.directory, group).await?;
+        let membership = acting.membership(self, group).await?;
         if !membership.has(me.user) {
             return Ok(());
         }
