@@ -21,6 +21,10 @@ use crate::{
 /// How long one stream may take to elect the chosen leader and catch up.
 pub const MOVE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A copy that was not heard of for so long counts as gone. They are heard of
+/// every second; the server itself calls a dead one current for some 10 s.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// A stream's leadership goes from one node to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -125,12 +129,20 @@ struct Replica {
     current: bool,
     #[serde(default)]
     offline: bool,
+    /// Nanoseconds since it was heard of.
+    #[serde(default)]
+    active: u64,
+}
+
+impl Replica {
+    fn is_current(&self) -> bool {
+        self.current && !self.offline && Duration::from_nanos(self.active) < SILENCE
+    }
 }
 
 impl Cluster {
     fn is_current(&self) -> bool {
-        self.leader.is_some()
-            && self.replicas.iter().all(|replica| replica.current && !replica.offline)
+        self.leader.is_some() && self.replicas.iter().all(Replica::is_current)
     }
 }
 
@@ -191,10 +203,23 @@ fn leaders(streams: &[Led]) -> BTreeMap<String, usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_copy_that_fell_silent_is_not_current_whatever_the_server_calls_it() {
+        let cluster = |active: &str| -> Cluster {
+            let text = format!(
+                r#"{{"leader":"n1","replicas":[{{"name":"n2","current":true,"active":{active}}}]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        assert!(cluster("950000000").is_current());
+        assert!(!cluster("4460000000").is_current());
+    }
 
     fn led(stream: usize, leader: usize, peers: &[usize]) -> Led {
         let node = |n: usize| format!("n{n}");
