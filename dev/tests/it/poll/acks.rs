@@ -99,6 +99,23 @@ async fn a_mark_reaches_as_far_as_the_acknowledgements() {
     a.is_quiet().await;
 }
 
+/// One worker has the acknowledgement and the other one the mark.
+#[tokio::test]
+async fn no_mark_overtakes_the_acknowledgement_that_was_answered_before_it() {
+    let stack = support::stack().gateways(2).workers(2).limits(false).start().await.unwrap();
+    let [alice, bob] = Person::several_on(&stack).await;
+    let mut a = alice.connect(FIRST).await;
+    let (here, there) = (bob.at(FIRST), bob.at(SECOND));
+    for n in 0..100 {
+        let ts = a.sends(text(format!("m{n}"), &bob, "hi")).await;
+        let items = polls(&here, LONG).await.unwrap();
+        assert_eq!(items.len(), 1);
+        acks(&here, items[0].seq).await.unwrap();
+        reads(&there, alice.chat(), &alice, ts).await.unwrap();
+        while a.gets_receipt().await.read < ts {}
+    }
+}
+
 #[tokio::test]
 async fn who_shows_no_reading_shows_none_here_either() {
     let [alice, bob] = Person::several().await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dev::Stack;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
@@ -16,7 +17,17 @@ const MESSAGES: usize = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_messages_pour_in_through_both_gateways() {
-    let people: [Person; 5] = Person::several_on(support::shared_stack().await).await;
+    pours(support::shared_stack().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_where_replicas_lag() {
+    let stack = support::stack().gateways(2).workers(2).nats_nodes(3).limits(false).start().await;
+    pours(&stack.unwrap()).await;
+}
+
+async fn pours(stack: &Stack) {
+    let people: [Person; 5] = Person::several_on(stack).await;
     let [bob, senders @ ..] = &people;
     let pouring = join_all(senders.iter().enumerate().map(async |(n, sender)| {
         let account = sender.at(if n % 2 == 0 { FIRST } else { SECOND });
