@@ -1,9 +1,11 @@
 //! Petrel's directory: users, their devices and tokens, usernames, blocks and
-//! settings, and groups.
+//! settings, and groups; and where the bytes of media are.
 //!
 //! Everything goes through one trait, [`Directory`], whose operations are each
 //! atomic on a single document, so that any store with compare-and-set can
 //! stand behind it.
+//!
+//! The bytes of media are in [`Objects`].
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -14,6 +16,7 @@ mod error;
 mod group;
 mod kv;
 mod mongo;
+pub mod objects;
 mod open;
 mod patience;
 mod token;
@@ -25,6 +28,7 @@ pub use error::DirectoryError;
 pub use group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch, GroupRefusal, Member};
 pub use kv::KvDirectory;
 pub use mongo::MongoDirectory;
+pub use objects::Objects;
 pub use open::{DirectoryOptions, OPEN_DEADLINE, OpenError, open};
 pub use token::{Family, ParseFamilyError, RefreshClaim, Rotation, TokenState};
 pub use user::{Device, NewDevice, NewUser, PasswordHash, User, UserPatch};

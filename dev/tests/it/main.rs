@@ -12,6 +12,7 @@ mod inbox;
 mod leases;
 mod limits;
 mod nats_server;
+mod objects;
 mod people;
 mod poll;
 mod receipts;

@@ -1,0 +1,141 @@
+//! An S3 in this process, and what it makes of signed addresses.
+
+use std::{net::SocketAddr, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use reqwest::{StatusCode, header};
+use s3s::{
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
+use s3s_fs::FileSystem;
+use schemas::MediaId;
+use store::objects::{Download, MediaPlace, Object, Objects, Part, S3Options};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
+
+const BUCKET: &str = "media";
+const ACCESS_KEY: &str = "petrel";
+const SECRET_KEY: &str = "a secret of these tests";
+/// Longer than any test takes.
+pub(super) const VALID: Duration = Duration::from_secs(300);
+pub(super) const AS_IT_IS: Download<'static> =
+    Download { mime: "application/octet-stream", disposition: "attachment" };
+
+/// A server that goes when this is dropped.
+pub(super) struct Server {
+    addr: SocketAddr,
+    _folder: TempDir,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, service.build()));
+        Self { addr, _folder: folder, _serving: AbortOnDropHandle::new(serving) }
+    }
+
+    fn objects(&self) -> Objects {
+        let endpoint = format!("http://{}", self.addr).parse().unwrap();
+        let s3 = S3Options {
+            s3_endpoint: Some(endpoint),
+            s3_region: "eu-central-1".into(),
+            s3_access_key: Some(ACCESS_KEY.into()),
+            s3_secret_key: Some(SECRET_KEY.into()),
+            ..S3Options::default()
+        };
+        let place = MediaPlace::S3 { bucket: BUCKET.into(), prefix: "of/chats".into() };
+        super::open(place, s3).unwrap()
+    }
+}
+
+async fn serve(listener: TcpListener, service: S3Service) {
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        let service = service.clone();
+        tokio::spawn(async move {
+            let builder = Builder::new(TokioExecutor::new());
+            // A client that goes away is no failure.
+            let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
+
+/// Object storage in an S3 of its own.
+pub(super) async fn in_s3() -> (Objects, Server) {
+    let server = Server::start().await;
+    (server.objects(), server)
+}
+
+/// One that is not there.
+pub(super) fn object() -> Object {
+    Object { media: MediaId::mint(), part: Part::Upload }
+}
+
+/// Uploads to a signed address, with other headers and bytes where they are given.
+async fn upload(url: &str, mime: &str, bytes: Vec<u8>) -> StatusCode {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let put = client.put(url).header(header::CONTENT_TYPE, mime).body(bytes);
+    put.send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
+    let (objects, _server) = in_s3().await;
+    let object = object();
+    let signed = objects.sign_upload(object, "image/png", 1_000, VALID).unwrap();
+    assert_eq!(
+        signed.headers,
+        [("content-type", "image/png".to_owned()), ("content-length", "1000".to_owned())]
+    );
+    for (mime, size) in [("image/png", 999), ("image/png", 1_001), ("text/html", 1_000)] {
+        let status = upload(&signed.url, mime, vec![7; size]).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{size} bytes of {mime}");
+    }
+    let elsewhere = signed.url.replace(&object.media.to_string(), &MediaId::mint().to_string());
+    assert_eq!(upload(&elsewhere, "image/png", vec![7; 1_000]).await, StatusCode::FORBIDDEN);
+    assert_eq!(objects.size(object).await.unwrap(), None);
+
+    assert_eq!(upload(&signed.url, "image/png", vec![7; 1_000]).await, StatusCode::OK);
+    assert_eq!(objects.size(object).await.unwrap(), Some(1_000));
+}
+
+#[tokio::test]
+async fn a_signed_address_serves_until_it_ends_and_as_was_signed() {
+    let (objects, _server) = in_s3().await;
+    let object = object();
+    let mut writing = objects.write(object).await.unwrap();
+    writing.write("some bytes".into()).await.unwrap();
+    writing.finish().await.unwrap();
+
+    let download = Download { mime: "image/png", disposition: "inline; filename=\"a cat.png\"" };
+    let url = objects.sign_download(object, &download, VALID).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "image/png");
+    assert_eq!(answer.headers()[header::CONTENT_DISPOSITION], download.disposition);
+    assert_eq!(answer.text().await.unwrap(), "some bytes");
+    let other = url.replace("image%2Fpng", "text%2Fhtml");
+    assert_ne!(other, url);
+    assert_eq!(client.get(other).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+
+    // The clock has whole seconds.
+    let short = objects.sign_download(object, &download, Duration::from_secs(1)).unwrap();
+    let mut status = StatusCode::OK;
+    while status == StatusCode::OK {
+        sleep(Duration::from_millis(100)).await;
+        status = client.get(&short).send().await.unwrap().status();
+    }
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,169 @@
+//! What every object storage has to do, as tests of any.
+//!
+//! [`objects_contract!`](crate::objects_contract) makes them tests of one. They
+//! use ids of their own, so they may run at once. A broken promise panics.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use schemas::MediaId;
+
+use super::{Object, ObjectError, Objects, Part};
+
+/// More than any piece in which objects are written.
+const LARGE: usize = 6 * 1024 * 1024 + 12_345;
+
+/// Makes each promise a `#[tokio::test]`. Its argument is an async function or
+/// closure without parameters that opens [`Objects`](crate::Objects), and
+/// answers them with whatever has to live as long.
+#[macro_export]
+macro_rules! objects_contract {
+    ($open:expr) => {
+        $crate::objects_contract! { $open =>
+            what_was_written_is_read,
+            a_part_is_read,
+            parts_and_media_are_told_apart,
+            what_is_not_finished_is_not_seen,
+            a_later_object_replaces_an_earlier_one,
+            objects_are_moved,
+            objects_are_deleted,
+            the_absent_is_not_there,
+        }
+    };
+    ($open:expr => $($promise:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() {
+                let (objects, _alive) = ($open)().await;
+                $crate::objects::contract::$promise(objects).await;
+            }
+        )*
+    };
+}
+
+fn fresh(part: Part) -> Object {
+    Object { media: MediaId::mint(), part }
+}
+
+/// Bytes that are nowhere the same.
+fn bytes(count: usize) -> Bytes {
+    (0..count).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
+}
+
+async fn store(objects: &Objects, object: Object, bytes: &Bytes, piece: usize) {
+    let mut writing = objects.write(object).await.expect("takes an object");
+    for start in (0..bytes.len()).step_by(piece) {
+        let end = bytes.len().min(start + piece);
+        writing.write(bytes.slice(start..end)).await.expect("takes bytes");
+    }
+    assert_eq!(writing.written(), bytes.len() as u64);
+    writing.finish().await.expect("stores");
+}
+
+async fn read(objects: &Objects, object: Object, range: Option<Range<u64>>) -> Vec<u8> {
+    let reading = objects.read(object, range).await.expect("reads");
+    let expected = reading.range.end - reading.range.start;
+    let pieces: Vec<Bytes> = reading.bytes.try_collect().await.expect("reads on");
+    let bytes = pieces.concat();
+    assert_eq!(bytes.len() as u64, expected);
+    bytes
+}
+
+/// Of any size, in pieces of any size.
+pub async fn what_was_written_is_read(objects: Objects) {
+    for (count, piece) in [(1, 1), (1_000, 7), (300_000, 300_000), (LARGE, 65_536)] {
+        let (object, bytes) = (fresh(Part::Upload), bytes(count));
+        store(&objects, object, &bytes, piece).await;
+        assert_eq!(objects.size(object).await.expect("is there"), Some(count as u64));
+        assert!(read(&objects, object, None).await == bytes, "{count} bytes by {piece}");
+    }
+}
+
+/// Ranges within an object, and one that goes beyond.
+pub async fn a_part_is_read(objects: Objects) {
+    let (object, bytes) = (fresh(Part::Content), bytes(10_000));
+    store(&objects, object, &bytes, 10_000).await;
+    for range in [0..1, 0..10_000, 17..4_711, 9_999..10_000, 9_000..20_000] {
+        let reading = objects.read(object, Some(range.clone())).await.expect("reads");
+        assert_eq!((reading.size, reading.range), (10_000, range.start..range.end.min(10_000)));
+        let part = range.start as usize..range.end.min(10_000) as usize;
+        assert!(read(&objects, object, Some(range)).await == bytes.slice(part));
+    }
+}
+
+/// Each file of each media is its own.
+pub async fn parts_and_media_are_told_apart(objects: Objects) {
+    let media = [MediaId::mint(), MediaId::mint()];
+    let parts = [Part::Upload, Part::Content, Part::Thumbnail];
+    let all = media.iter().flat_map(|media| parts.map(|part| Object { media: *media, part }));
+    let all: Vec<Object> = all.collect();
+    for (number, object) in all.iter().enumerate() {
+        store(&objects, *object, &bytes(number + 1), 64).await;
+    }
+    for (number, object) in all.iter().enumerate() {
+        assert_eq!(read(&objects, *object, None).await.len(), number + 1);
+    }
+}
+
+/// Not while it is written, nor after it was given up.
+pub async fn what_is_not_finished_is_not_seen(objects: Objects) {
+    for aborts in [true, false] {
+        let object = fresh(Part::Upload);
+        let mut writing = objects.write(object).await.expect("takes an object");
+        writing.write(bytes(LARGE)).await.expect("takes bytes");
+        assert_eq!(objects.size(object).await.expect("asks"), None);
+        if aborts {
+            writing.abort().await.expect("aborts");
+        } else {
+            drop(writing);
+        }
+        assert_eq!(objects.size(object).await.expect("asks"), None);
+    }
+}
+
+/// As a whole.
+pub async fn a_later_object_replaces_an_earlier_one(objects: Objects) {
+    let object = fresh(Part::Thumbnail);
+    store(&objects, object, &bytes(5_000), 5_000).await;
+    store(&objects, object, &bytes(3), 3).await;
+    assert_eq!(read(&objects, object, None).await, bytes(3));
+}
+
+/// And are then where they were moved to, and only there.
+pub async fn objects_are_moved(objects: Objects) {
+    let (from, media) = (fresh(Part::Upload), MediaId::mint());
+    for to in [Object { part: Part::Content, ..from }, Object { media, part: Part::Content }] {
+        store(&objects, from, &bytes(4_000), 4_000).await;
+        objects.rename(from, to).await.expect("moves");
+        assert_eq!(objects.size(from).await.expect("asks"), None);
+        assert_eq!(read(&objects, to, None).await, bytes(4_000));
+        let again = objects.rename(from, to).await;
+        assert!(matches!(again, Err(ObjectError::NotFound)), "{again:?}");
+    }
+}
+
+/// Again and again.
+pub async fn objects_are_deleted(objects: Objects) {
+    let (object, other) = (fresh(Part::Content), fresh(Part::Content));
+    store(&objects, object, &bytes(10), 10).await;
+    store(&objects, other, &bytes(10), 10).await;
+    for _ in 0..2 {
+        objects.delete(object).await.expect("deletes");
+        assert_eq!(objects.size(object).await.expect("asks"), None);
+    }
+    assert_eq!(objects.size(other).await.expect("asks"), Some(10));
+}
+
+/// Whatever is asked of it.
+pub async fn the_absent_is_not_there(objects: Objects) {
+    let object = fresh(Part::Content);
+    assert_eq!(objects.size(object).await.expect("asks"), None);
+    for range in [None, Some(0..1)] {
+        let read = objects.read(object, range).await;
+        assert!(matches!(read, Err(ObjectError::NotFound)), "{read:?}");
+    }
+    let to = Object { part: Part::Thumbnail, ..object };
+    let renamed = objects.rename(object, to).await;
+    assert!(matches!(renamed, Err(ObjectError::NotFound)), "{renamed:?}");
+}
