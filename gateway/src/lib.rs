@@ -20,6 +20,7 @@ mod mailbox;
 mod password;
 mod poll;
 mod roster;
+mod serve;
 mod session;
 mod socket;
 mod start;

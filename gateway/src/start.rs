@@ -1,16 +1,16 @@
 //! Starting a gateway, and stopping it without losing anybody's message.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
+use futures_util::FutureExt as _;
 use nats::{Bus, Inboxes, ReceiptsKv, mux::Mux, subject};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     absence::Absence, acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet,
-    limits::Limits, password::Passwords, poll::Turns, roster::Roster, token::Tokens,
+    limits::Limits, password::Passwords, poll::Turns, roster::Roster, serve::serve, token::Tokens,
 };
 
 /// Connections that wait to be accepted; the system's own limit
@@ -56,13 +56,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ready = Arc::clone(&app);
     top.spawn(stop_all(stopped.clone(), admin.run(move || ready.is_ready(), stopped.clone())));
 
-    let listener = listener.tap_io(|stream| {
-        // A frame is written whole: it should leave at once.
-        let _ = stream.set_nodelay(true);
-    });
-    let serve = axum::serve(listener, http::service(Arc::clone(&app)))
-        .with_graceful_shutdown(app.closing.clone().cancelled_owned());
-    top.spawn(stop_all(stopped.clone(), serve.into_future()));
+    let serve = serve(listener, http::router(Arc::clone(&app)), app.closing.clone());
+    top.spawn(stop_all(stopped.clone(), serve.map(Ok::<_, Infallible>)));
 
     let limits = Arc::clone(&app);
     let until = stopped.clone();

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     response::IntoResponse as _,
 };
-use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
+use hyper_util::rt::TokioIo;
 use schemas::{ErrorCode, publish::SUBPROTOCOL};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -43,7 +43,7 @@ pub(crate) async fn upgrade(
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        match downcast::<TokioIo<TcpStream>>(upgraded) {
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => socket::serve(app, parts.io.into_inner(), parts.read_buf).await,
             Err(_) => tracing::error!("the upgraded connection is no TCP stream"),
         }

@@ -10,11 +10,11 @@ mod me;
 pub(crate) mod problem;
 mod users;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{State, connect_info::IntoMakeServiceWithConnectInfo},
+    extract::State,
     http::StatusCode,
     middleware::from_fn_with_state,
     response::IntoResponse as _,
@@ -25,15 +25,15 @@ use schemas::ErrorCode;
 use self::problem::HttpError;
 use crate::{app::App, upgrade};
 
-/// All that clients are served, each with who they are.
-pub(crate) fn service(app: Arc<App>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+/// All that clients are served.
+pub(crate) fn router(app: Arc<App>) -> Router {
     // Health is asked for by machines, often, and costs nothing.
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .method_not_allowed_fallback(wrong_method);
     let limited = calls().layer(from_fn_with_state(Arc::clone(&app), admit::admit));
-    limited.merge(health).with_state(app).into_make_service_with_connect_info()
+    limited.merge(health).with_state(app)
 }
 
 fn calls() -> Router<Arc<App>> {
