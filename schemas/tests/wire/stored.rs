@@ -119,7 +119,8 @@ fn notices_between_gateways() {
     let notices = [
         Notice::Connected { device: phone(), session: "s".into(), at: micros(0) },
         Notice::Polled { device: phone(), poll: "p".into(), at: micros(0) },
-        Notice::Revoked { device: phone() },
+        Notice::Revoked { device: phone(), instead: None },
+        Notice::Revoked { device: phone(), instead: Some("0badf00d".into()) },
         Notice::ReadReceipts { on: false },
         Notice::Typing { chat: with_bob(), from: bob(), on: true },
     ];
