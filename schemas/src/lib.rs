@@ -9,6 +9,7 @@
 pub mod body;
 pub mod client;
 pub mod close;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod http;
@@ -23,6 +24,7 @@ pub mod time;
 
 pub use body::{Body, RawBody};
 pub use close::CloseCode;
+pub use digest::Sha256;
 pub use error::{ErrorCode, Problem};
 pub use id::{ChatId, DeviceId, GatewayId, GroupId, MediaId, MessageId, UserId};
 pub use time::{Micros, Millis};

@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod devices;
 pub mod group_races;
 pub mod groups;
+pub mod media;
 pub mod registration;
 pub mod tokens;
 pub mod users;
@@ -77,6 +78,12 @@ macro_rules! directory_contract {
             group_races::who_is_in_a_group_finds_it_whoever_overtook,
             group_races::an_interrupted_change_is_made_or_undone,
             group_races::an_interrupted_group_is_there_for_all_or_nobody,
+            media::an_upload_that_was_reserved_is_found,
+            media::an_upload_arrives_and_is_judged,
+            media::an_upload_is_made_once,
+            media::media_are_shared,
+            media::media_are_forgotten,
+            media::an_interrupted_change_can_be_repeated,
         }
     };
     ($open:expr => $($part:ident::$promise:ident),* $(,)?) => {

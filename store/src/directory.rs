@@ -1,17 +1,18 @@
 //! The directory's contract.
 
 use async_trait::async_trait;
-use schemas::{DeviceId, GroupId, Micros, UserId, body::Role};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, UserId, body::Role};
 
 use crate::{
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch},
+    media::{Media, MediaChange, MediaError, MediaOutcome, NewMedia},
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
 };
 
-/// Users, devices, usernames, token state, blocks, settings, and groups.
+/// Users, devices, usernames, token state, blocks, settings, groups, and media.
 ///
 /// Every call changes at most one document atomically. Calls are safe to
 /// repeat after [`DirectoryError::Unavailable`], which a write may answer
@@ -26,7 +27,8 @@ use crate::{
 /// something inside (a device that is not there, a token family that does not
 /// match), and when it fills a cache again after an invalidation, it asks
 /// [`user_fresh`](Self::user_fresh). The same holds for [`group`](Self::group)
-/// and [`group_fresh`](Self::group_fresh).
+/// and [`group_fresh`](Self::group_fresh), and for [`media`](Self::media) and
+/// [`media_fresh`](Self::media_fresh).
 ///
 /// # What changes for caches
 /// Gateways cache users and groups. The directory tells nobody: after each of
@@ -257,4 +259,59 @@ pub trait Directory: Send + Sync + 'static {
     ) -> Result<GroupOutcome, GroupError> {
         self.change_group(id, actor, &GroupChange::SetRole { user, role }).await
     }
+
+    /// Reserves an id for an upload. A repeat after `Unavailable` reserves
+    /// another one.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn create_media(&self, new: NewMedia) -> Result<Media, DirectoryError>;
+
+    /// The media of that id.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media(&self, id: MediaId) -> Result<Option<Media>, DirectoryError>;
+
+    /// As [`media`](Self::media), from the newest state; costs more.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media_fresh(&self, id: MediaId) -> Result<Option<Media>, DirectoryError>;
+
+    /// Makes a change if the record lets it be made ([`Media::apply`]), and
+    /// answers what it led to. Of those who race for one, one is told that it
+    /// changed something; only where an answer was lost on its way from the
+    /// store, more than one may be.
+    ///
+    /// # Errors
+    /// [`Refused`](MediaError::Refused) with the record's reason, and
+    /// [`NotFound`](DirectoryError::NotFound) for unknown media.
+    async fn change_media(
+        &self,
+        id: MediaId,
+        change: &MediaChange,
+    ) -> Result<MediaOutcome, MediaError>;
+
+    /// Forgets media and with whom they were shared; the unknown are forgotten
+    /// already.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn delete_media(&self, id: MediaId) -> Result<(), DirectoryError>;
+
+    /// Lets those read media to whom it was sent: a user, or whoever is in a
+    /// group. Again changes nothing. That there are such media is the caller's
+    /// to check.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn share_media(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError>;
+
+    /// Whether media were shared with one of these, each of which is looked up;
+    /// the caller bounds their number.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn is_media_shared(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError>;
 }

@@ -1,4 +1,4 @@
-//! How users and groups are stored, and what each change does to a document.
+//! How users, groups and media are stored, and what each change does to a document.
 //!
 //! Pure: an implementation reads a document, calls the change, and stores the
 //! result if nobody else stored one meanwhile.
@@ -7,7 +7,9 @@
 //! version does not know are kept (`rest`), and what may be missing has a default.
 
 mod group;
+mod media;
 mod user;
 
 pub(crate) use group::GroupDocument;
+pub(crate) use media::{MediaDocument, ShareDocument};
 pub(crate) use user::{DeviceDocument, UserDocument};

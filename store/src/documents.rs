@@ -4,13 +4,14 @@
 use std::future::Future;
 
 use async_trait::async_trait;
-use schemas::{DeviceId, GroupId, Micros, Millis, UserId};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, Millis, UserId};
 
 use crate::{
     directory::Directory,
-    document::{DeviceDocument, GroupDocument, UserDocument},
+    document::{DeviceDocument, GroupDocument, MediaDocument, UserDocument},
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome},
+    media::{Media, MediaChange, MediaError, MediaOutcome, NewMedia},
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
@@ -19,7 +20,7 @@ use crate::{
 /// What is answered when a name has an owner.
 pub(crate) const NAME_TAKEN: DirectoryError = DirectoryError::Conflict("username");
 
-/// A store of users and groups.
+/// A store of users, groups and media.
 ///
 /// Its `edit` functions read the newest document, let `decide` say what becomes
 /// of it, and store that if nobody else stored one meanwhile. If others were
@@ -66,6 +67,32 @@ pub(crate) trait Documents: Send + Sync + 'static {
         ) -> Decided<GroupDocument, GroupOutcome, GroupError>
         + Send,
     ) -> impl Answer<GroupOutcome, GroupError>;
+
+    /// The media of that id.
+    fn read_media(&self, id: MediaId, age: Age) -> impl Answer<Option<MediaDocument>>;
+
+    /// Stores new media.
+    fn insert_media(&self, media: MediaDocument) -> impl Answer<()>;
+
+    /// Edits media.
+    fn edit_media(
+        &self,
+        id: MediaId,
+        decide: impl FnMut(
+            Option<MediaDocument>,
+            Option<&MediaOutcome>,
+        ) -> Decided<MediaDocument, MediaOutcome, MediaError>
+        + Send,
+    ) -> impl Answer<MediaOutcome, MediaError>;
+
+    /// Removes media, and then its shares.
+    fn remove_media(&self, id: MediaId) -> impl Answer<()>;
+
+    /// Stores a share, if it is not there.
+    fn insert_share(&self, id: MediaId, with: ChatId) -> impl Answer<()>;
+
+    /// Whether there is a share with one of these.
+    fn has_share(&self, id: MediaId, with: &[ChatId]) -> impl Answer<bool>;
 }
 
 /// What a call on a store is.
@@ -225,6 +252,43 @@ impl<S: Documents> Directory for S {
         let now = Millis::now();
         self.edit_group(id, |group, earlier| decide_group(group, earlier, actor, change, now)).await
     }
+
+    async fn create_media(&self, new: NewMedia) -> Result<Media, DirectoryError> {
+        let media = Media::new(MediaId::mint(), new, Millis::now());
+        self.insert_media(MediaDocument::new(&media)).await?;
+        Ok(media)
+    }
+
+    async fn media(&self, id: MediaId) -> Result<Option<Media>, DirectoryError> {
+        let document = self.read_media(id, Age::Any).await?;
+        Ok(document.as_ref().map(MediaDocument::to_media))
+    }
+
+    async fn media_fresh(&self, id: MediaId) -> Result<Option<Media>, DirectoryError> {
+        let document = self.read_media(id, Age::Newest).await?;
+        Ok(document.as_ref().map(MediaDocument::to_media))
+    }
+
+    async fn change_media(
+        &self,
+        id: MediaId,
+        change: &MediaChange,
+    ) -> Result<MediaOutcome, MediaError> {
+        let now = Millis::now();
+        self.edit_media(id, |media, earlier| decide_media(media, earlier, change, now)).await
+    }
+
+    async fn delete_media(&self, id: MediaId) -> Result<(), DirectoryError> {
+        self.remove_media(id).await
+    }
+
+    async fn share_media(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+        self.insert_share(id, with).await
+    }
+
+    async fn is_media_shared(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+        self.has_share(id, with).await
+    }
 }
 
 /// A change that did nothing need not be stored.
@@ -258,6 +322,24 @@ fn decide_group(
     } else {
         store_if(outcome.changed, group, outcome)
     })
+}
+
+/// If an earlier try may have been stored and the state is the one it would
+/// have led to, its outcome is answered: who has uploaded is to be told so.
+fn decide_media(
+    media: Option<MediaDocument>,
+    earlier: Option<&MediaOutcome>,
+    change: &MediaChange,
+    now: Millis,
+) -> Decided<MediaDocument, MediaOutcome, MediaError> {
+    let Some(mut media) = media else {
+        return Err(MediaError::Directory(DirectoryError::NotFound("media")));
+    };
+    if let Some(earlier) = earlier.filter(|earlier| earlier.media.state == media.to_media().state) {
+        return Ok(Decision::Keep(earlier.clone()));
+    }
+    let outcome = media.apply(change, now)?;
+    Ok(store_if(outcome.changed, media, outcome))
 }
 
 #[cfg(test)]

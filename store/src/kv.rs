@@ -7,6 +7,8 @@
 //! | `username.<base64url of the folded name>` | which user has the name |
 //! | `group.<id>` | the group with its members |
 //! | `member.<user>.<group>` | nothing: a mark that the user may be in the group |
+//! | `media.<id>` | an upload |
+//! | `shared.<media>.<user or group>` | nothing: a mark that the media were sent there |
 
 mod bucket;
 
@@ -15,16 +17,17 @@ use std::collections::HashSet;
 use async_nats::jetstream;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use schemas::{GroupId, UserId};
+use schemas::{ChatId, GroupId, MediaId, UserId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use self::bucket::{Bucket, Settled};
 use crate::{
-    document::{GroupDocument, UserDocument},
+    document::{GroupDocument, MediaDocument, UserDocument},
     documents::{Age, Decided, Decision, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
+    media::{MediaError, MediaOutcome},
     username::Username,
 };
 
@@ -212,6 +215,60 @@ impl Documents for KvDirectory {
         }
         Ok(outcome)
     }
+
+    async fn read_media(
+        &self,
+        id: MediaId,
+        age: Age,
+    ) -> Result<Option<MediaDocument>, DirectoryError> {
+        match age {
+            Age::Any => self.bucket.read(&media_key(id)).await,
+            Age::Newest => self.bucket.read_newest(&media_key(id)).await,
+        }
+    }
+
+    async fn insert_media(&self, media: MediaDocument) -> Result<(), DirectoryError> {
+        self.bucket
+            .change(&media_key(media.id()), |stored: Option<MediaDocument>, _| {
+                Ok(match stored {
+                    None => Decision::Store(media.clone(), ()),
+                    // An earlier try whose answer was lost.
+                    Some(_) => Decision::Keep(()),
+                })
+            })
+            .await
+    }
+
+    async fn edit_media(
+        &self,
+        id: MediaId,
+        decide: impl FnMut(
+            Option<MediaDocument>,
+            Option<&MediaOutcome>,
+        ) -> Decided<MediaDocument, MediaOutcome, MediaError>
+        + Send,
+    ) -> Result<MediaOutcome, MediaError> {
+        self.bucket.change(&media_key(id), decide).await
+    }
+
+    /// Without markers: nobody gets that id again, and whoever edits the media
+    /// meanwhile names a revision that is not there.
+    async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
+        self.bucket.purge(&media_key(id)).await?;
+        self.bucket.purge(&format!("shared.{id}.*")).await
+    }
+
+    async fn insert_share(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+        self.bucket.mark_one(share_key(id, with)).await
+    }
+
+    async fn has_share(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+        let keys: Vec<String> = with.iter().map(|with| share_key(id, *with)).collect();
+        let looks = stream::iter(keys)
+            .map(|key| async move { self.bucket.has(&key).await })
+            .buffer_unordered(BULK_READS);
+        looks.try_fold(false, |one, other| async move { Ok(one || other) }).await
+    }
 }
 
 fn user_key(id: UserId) -> String {
@@ -225,6 +282,14 @@ fn username_key(username: &Username) -> String {
 
 fn group_key(id: GroupId) -> String {
     format!("group.{id}")
+}
+
+fn media_key(id: MediaId) -> String {
+    format!("media.{id}")
+}
+
+fn share_key(media: MediaId, with: ChatId) -> String {
+    format!("shared.{media}.{with}")
 }
 
 fn mark_key(user: UserId, group: GroupId) -> String {

@@ -1,5 +1,5 @@
 //! Petrel's directory: users, their devices and tokens, usernames, blocks and
-//! settings, and groups; and where the bytes of media are.
+//! settings, groups, and media; and where the bytes of media are.
 //!
 //! Everything goes through one trait, [`Directory`], whose operations are each
 //! atomic on a single document, so that any store with compare-and-set can
@@ -15,6 +15,7 @@ mod documents;
 mod error;
 mod group;
 mod kv;
+mod media;
 mod mongo;
 pub mod objects;
 mod open;
@@ -27,6 +28,9 @@ pub use directory::Directory;
 pub use error::DirectoryError;
 pub use group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch, GroupRefusal, Member};
 pub use kv::KvDirectory;
+pub use media::{
+    Media, MediaChange, MediaError, MediaOutcome, MediaRefusal, MediaState, NewMedia, Served,
+};
 pub use mongo::MongoDirectory;
 pub use objects::Objects;
 pub use open::{DirectoryOptions, OPEN_DEADLINE, OpenError, open};

@@ -1,10 +1,12 @@
-//! The directory in MongoDB: a collection of users and one of groups, whose
+//! The directory in MongoDB: collections whose
 //! documents are each changed by compare-and-set on a revision of their own.
 //!
 //! | collection | document | index |
 //! |---|---|---|
 //! | `users` | the user with devices, token state, blocks and settings | `username_folded`, unique |
 //! | `groups` | the group with its members | `members.user` |
+//! | `media` | an upload | |
+//! | `shares` | to whom media were sent | `media` |
 //!
 //! Nothing here asks for more than one document at a time to be atomic: no
 //! transactions, no sessions, no bulk writes, no update pipelines.
@@ -16,15 +18,16 @@ mod records;
 use std::collections::HashMap;
 
 use mongodb::bson::doc;
-use schemas::{GroupId, UserId};
+use schemas::{ChatId, GroupId, MediaId, UserId};
 
 pub(crate) use self::connection::check;
 use self::records::Records;
 use crate::{
-    document::{GroupDocument, UserDocument},
+    document::{GroupDocument, MediaDocument, ShareDocument, UserDocument},
     documents::{Age, Decided, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
+    media::{MediaError, MediaOutcome},
     open::OpenError,
     username::Username,
 };
@@ -34,6 +37,8 @@ use crate::{
 const USERNAME: &str = "username_folded";
 /// The field that leads from a member to the groups.
 const MEMBER: &str = "members.user";
+/// The field that leads from media to its shares.
+const MEDIA: &str = "media";
 
 /// The directory in a MongoDB database. Cheap to clone.
 ///
@@ -44,6 +49,8 @@ const MEMBER: &str = "members.user";
 pub struct MongoDirectory {
     users: Records<UserDocument>,
     groups: Records<GroupDocument>,
+    media: Records<MediaDocument>,
+    shares: Records<ShareDocument>,
 }
 
 impl MongoDirectory {
@@ -60,9 +67,12 @@ impl MongoDirectory {
         let directory = Self {
             users: Records::new(database.collection("users")),
             groups: Records::new(database.collection("groups")),
+            media: Records::new(database.collection("media")),
+            shares: Records::new(database.collection("shares")),
         };
         directory.users.index(USERNAME, true).await?;
         directory.groups.index(MEMBER, false).await?;
+        directory.shares.index(MEDIA, false).await?;
         tracing::info!(database = database.name(), "the directory is in MongoDB");
         Ok(directory)
     }
@@ -147,4 +157,48 @@ impl Documents for MongoDirectory {
     ) -> Result<GroupOutcome, GroupError> {
         self.groups.change(&id.to_string(), decide).await
     }
+
+    async fn read_media(
+        &self,
+        id: MediaId,
+        age: Age,
+    ) -> Result<Option<MediaDocument>, DirectoryError> {
+        self.media.find_one(doc! { "_id": id.to_string() }, age).await
+    }
+
+    async fn insert_media(&self, media: MediaDocument) -> Result<(), DirectoryError> {
+        self.media.insert(&media.id().to_string(), &media, doc! {}).await.map(drop)
+    }
+
+    async fn edit_media(
+        &self,
+        id: MediaId,
+        decide: impl FnMut(
+            Option<MediaDocument>,
+            Option<&MediaOutcome>,
+        ) -> Decided<MediaDocument, MediaOutcome, MediaError>
+        + Send,
+    ) -> Result<MediaOutcome, MediaError> {
+        self.media.change(&id.to_string(), decide).await
+    }
+
+    async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
+        self.media.remove(doc! { "_id": id.to_string() }).await?;
+        self.shares.remove(doc! { MEDIA: id.to_string() }).await
+    }
+
+    async fn insert_share(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+        let share = ShareDocument::new(id, with);
+        self.shares.insert(&share_id(id, with), &share, doc! {}).await.map(drop)
+    }
+
+    async fn has_share(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+        let ids: Vec<String> = with.iter().map(|with| share_id(id, *with)).collect();
+        let found = self.shares.find_one(doc! { "_id": { "$in": ids } }, Age::Any).await?;
+        Ok(found.is_some())
+    }
+}
+
+fn share_id(media: MediaId, with: ChatId) -> String {
+    format!("{media}.{with}")
 }

@@ -1,6 +1,6 @@
 //! Ids: one spelling each, and never more than one subject token.
 
-use schemas::{ChatId, DeviceId, GroupId, MediaId, MessageId, UserId};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, MessageId, Sha256, UserId};
 
 use crate::{
     people::{alice, group, phone, photo},
@@ -60,4 +60,18 @@ fn what_is_wrong_is_said() {
         ]
         .join("\n")
     );
+}
+
+#[test]
+fn a_digest_is_64_hexadecimal_digits() {
+    let text = "00ff".repeat(16);
+    let digest: Sha256 = text.parse().unwrap();
+    assert_eq!((digest.to_string(), digest.0[..2].to_vec()), (text.clone(), vec![0, 255]));
+    let json = serde_json::to_string(&digest).unwrap();
+    assert_eq!(json, format!("\"{text}\""));
+    assert_eq!(serde_json::from_str::<Sha256>(&json).unwrap(), digest);
+    for wrong in ["", "00", &text.to_uppercase(), &format!("{text}0"), &text[1..], &"é".repeat(32)]
+    {
+        wrong.parse::<Sha256>().unwrap_err();
+    }
 }

@@ -169,6 +169,42 @@ impl Bucket {
         Patience::new().wait(purge.into_future()).await.map(drop)
     }
 
+    /// Writes a key without a value, which [`has`](Self::has) finds.
+    pub(super) async fn mark_one(&self, key: String) -> Result<(), DirectoryError> {
+        let mut patience = Patience::new();
+        while let Err(source) = self.mark(vec![key.clone()], &patience).await {
+            patience.pause(Trouble::Unanswered(source)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a key is there, with or without a value: as far as the replica
+    /// that answers knows, and where that does not know it, the leader.
+    pub(super) async fn has(&self, key: &str) -> Result<bool, DirectoryError> {
+        let mut patience = Patience::new();
+        let subject = bucket_subject(DIRECTORY_BUCKET, key);
+        let answer = patience.wait(self.stream.direct_get_last_for_subject(subject)).await;
+        if let Ok(message) = answer
+            && Entry::from(message).value.is_some()
+        {
+            return Ok(true);
+        }
+        Ok(self.newest(key, &mut patience).await?.value.is_some())
+    }
+
+    /// Removes the keys that match `pattern`, and leaves nothing of them.
+    pub(super) async fn purge(&self, pattern: &str) -> Result<(), DirectoryError> {
+        let subject = bucket_subject(DIRECTORY_BUCKET, pattern);
+        let mut patience = Patience::new();
+        loop {
+            let purge = self.stream.purge().filter(subject.clone());
+            match patience.wait(purge.into_future()).await {
+                Ok(_) => return Ok(()),
+                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
+            }
+        }
+    }
+
     /// Deletes a document, whatever it says; a marker of a few bytes stays.
     pub(super) async fn delete(&self, key: &str) -> Result<(), DirectoryError> {
         let mut patience = Patience::new();

@@ -155,6 +155,12 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         }
     }
 
+    /// Removes the documents that match, one by one for others.
+    pub(super) async fn remove(&self, filter: Document) -> Result<(), DirectoryError> {
+        let remove = || self.collection.delete_many(filter.clone()).into_future();
+        persist(&mut Patience::new(), remove).await.map(drop)
+    }
+
     /// Answers whether the document had that revision.
     async fn replace(
         &self,

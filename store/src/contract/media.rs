@@ -1,0 +1,199 @@
+//! Media: reserved, uploaded, judged, shared and forgotten. What a record lets
+//! happen is tested where it is decided, in `media.rs`; here, that the
+//! directory keeps to it.
+
+use std::sync::Arc;
+
+use schemas::{ChatId, GroupId, MediaId, Sha256, UserId};
+
+use super::{MOST_STEPS, Tested, interrupted, race};
+use crate::{
+    DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaRefusal, MediaState,
+    NewMedia, Served,
+};
+
+fn upload(owner: UserId) -> NewMedia {
+    NewMedia {
+        owner,
+        name: "Engine №1.png".into(),
+        mime: "image/png".into(),
+        size: 104_857_600,
+        sha256: Some(Sha256([0xab; 32])),
+    }
+}
+
+async fn reserved(directory: &Tested) -> Media {
+    directory.create_media(upload(UserId::mint())).await.expect("reserves")
+}
+
+async fn stored(directory: &Tested, id: MediaId) -> Option<Media> {
+    let newest = directory.media_fresh(id).await.expect("answers");
+    if newest.is_none() {
+        assert_eq!(directory.media(id).await.expect("answers"), None);
+    }
+    newest
+}
+
+fn accept() -> MediaChange {
+    let mime = "image/png".into();
+    MediaChange::Accept(Served {
+        mime,
+        size: 4_711,
+        width: Some(60_000),
+        height: Some(1),
+        thumbnail: true,
+    })
+}
+
+fn reject() -> MediaChange {
+    MediaChange::Reject { reason: "it is a text".into() }
+}
+
+fn is_refused(result: &Result<MediaOutcome, MediaError>, reason: MediaRefusal) -> bool {
+    matches!(result, Err(MediaError::Refused(refusal)) if *refusal == reason)
+}
+
+fn is_unknown(result: &Result<MediaOutcome, MediaError>) -> bool {
+    matches!(result, Err(MediaError::Directory(DirectoryError::NotFound(_))))
+}
+
+/// What was reserved is there as it was told, and nothing else is.
+pub async fn an_upload_that_was_reserved_is_found(directory: Tested) {
+    let owner = UserId::mint();
+    let media = directory.create_media(upload(owner)).await.expect("reserves");
+    assert_eq!((media.owner, &media.state), (owner, &MediaState::Reserved));
+    assert_eq!(Media::new(media.id, upload(owner), media.created), media);
+    assert_eq!(directory.media(media.id).await.expect("answers").as_ref(), Some(&media));
+    assert_eq!(stored(&directory, media.id).await, Some(media));
+    assert_eq!(stored(&directory, MediaId::mint()).await, None);
+}
+
+/// Every state is kept, and none is left again.
+pub async fn an_upload_arrives_and_is_judged(directory: Tested) {
+    for (verdict, other) in [(accept(), reject()), (reject(), accept())] {
+        let id = reserved(&directory).await.id;
+        let early = directory.change_media(id, &verdict).await;
+        assert!(is_refused(&early, MediaRefusal::NotUploaded), "{early:?}");
+        for change in [MediaChange::Arrive, verdict.clone()] {
+            let outcome = directory.change_media(id, &change).await.expect("changes");
+            assert!(outcome.changed);
+            assert_eq!(stored(&directory, id).await, Some(outcome.media));
+        }
+        let before = stored(&directory, id).await;
+        let again = directory.change_media(id, &verdict).await.expect("changes nothing");
+        assert!(!again.changed);
+        let other = directory.change_media(id, &other).await;
+        assert!(is_refused(&other, MediaRefusal::Judged), "{other:?}");
+        let arrives = directory.change_media(id, &MediaChange::Arrive).await;
+        assert!(is_refused(&arrives, MediaRefusal::Uploaded), "{arrives:?}");
+        assert_eq!(stored(&directory, id).await, before);
+    }
+    let unknown = directory.change_media(MediaId::mint(), &MediaChange::Arrive).await;
+    assert!(is_unknown(&unknown), "{unknown:?}");
+}
+
+/// Of many who upload at once, one has uploaded; and of two verdicts, one stands.
+pub async fn an_upload_is_made_once(directory: Tested) {
+    let id = reserved(&directory).await.id;
+    let arrivals = race(|_| {
+        let directory = Arc::clone(&directory);
+        async move { directory.change_media(id, &MediaChange::Arrive).await }
+    });
+    let arrivals = arrivals.await;
+    assert_eq!(arrivals.iter().filter(|arrival| arrival.is_ok()).count(), 1);
+    assert!(
+        arrivals.iter().all(|one| one.is_ok() || is_refused(one, MediaRefusal::Uploaded)),
+        "{arrivals:?}"
+    );
+    let verdicts = race(|number| {
+        let directory = Arc::clone(&directory);
+        let verdict = if number % 2 == 0 { accept() } else { reject() };
+        async move { directory.change_media(id, &verdict).await }
+    });
+    let verdicts = verdicts.await;
+    let told = verdicts.iter().flatten().filter(|outcome| outcome.changed).count();
+    assert_eq!(told, 1, "{verdicts:?}");
+    let media = stored(&directory, id).await.expect("there");
+    for outcome in verdicts {
+        match outcome {
+            Ok(outcome) => assert_eq!(outcome.media, media),
+            other => assert!(is_refused(&other, MediaRefusal::Judged), "{other:?}"),
+        }
+    }
+}
+
+/// With whom media were shared is known at once, and with nobody else.
+pub async fn media_are_shared(directory: Tested) {
+    let (media, other) = (reserved(&directory).await.id, reserved(&directory).await.id);
+    let (friend, club) = (ChatId::User(UserId::mint()), ChatId::Group(GroupId::mint()));
+    let stranger = ChatId::User(UserId::mint());
+    let shared =
+        async |id, with: &[ChatId]| directory.is_media_shared(id, with).await.expect("answers");
+    assert!(!shared(media, &[friend, club]).await);
+    for with in [friend, club, friend, club] {
+        directory.share_media(media, with).await.expect("shares");
+        assert!(shared(media, &[stranger, with]).await);
+    }
+    let crowd: Vec<ChatId> = (0..50).map(|_| ChatId::User(UserId::mint())).collect();
+    assert!(shared(media, &[&crowd[..], &[club]].concat()).await);
+    for (id, with) in [(media, &[][..]), (media, &[stranger]), (media, &crowd), (other, &[friend])]
+    {
+        assert!(!shared(id, with).await, "{id} with {with:?}");
+    }
+}
+
+/// Forgotten media are not there, are shared with nobody, and do not come back.
+pub async fn media_are_forgotten(directory: Tested) {
+    let (media, other) = (reserved(&directory).await.id, reserved(&directory).await);
+    let with = [ChatId::User(UserId::mint()), ChatId::Group(GroupId::mint())];
+    for with in with {
+        directory.share_media(media, with).await.expect("shares");
+        directory.share_media(other.id, with).await.expect("shares");
+    }
+    for _ in 0..2 {
+        directory.delete_media(media).await.expect("forgets");
+        assert_eq!(stored(&directory, media).await, None);
+        assert!(!directory.is_media_shared(media, &with).await.expect("answers"));
+        let unknown = directory.change_media(media, &MediaChange::Arrive).await;
+        assert!(is_unknown(&unknown), "{unknown:?}");
+    }
+    assert_eq!(stored(&directory, other.id).await, Some(other.clone()));
+    for with in with {
+        assert!(directory.is_media_shared(other.id, &[with]).await.expect("answers"));
+    }
+    // Whoever races with it finds the media or does not, and leaves none behind.
+    let raced = other.id;
+    let outcomes = race(|number| {
+        let directory = Arc::clone(&directory);
+        async move {
+            if number % 2 == 0 {
+                directory.delete_media(raced).await.expect("forgets");
+            } else {
+                let arrives = directory.change_media(raced, &MediaChange::Arrive).await;
+                let is_late = is_unknown(&arrives) || is_refused(&arrives, MediaRefusal::Uploaded);
+                assert!(arrives.is_ok() || is_late, "{arrives:?}");
+            }
+        }
+    });
+    outcomes.await;
+    assert_eq!(stored(&directory, raced).await, None);
+}
+
+/// Whenever an upload's end is interrupted, the same again completes it.
+pub async fn an_interrupted_change_can_be_repeated(directory: Tested) {
+    for steps in 0..MOST_STEPS {
+        let id = reserved(&directory).await.id;
+        let arrive = directory.change_media(id, &MediaChange::Arrive);
+        let done = interrupted(arrive, steps).await.is_some();
+        match directory.change_media(id, &MediaChange::Arrive).await {
+            Ok(outcome) => assert!(outcome.changed),
+            refused => assert!(is_refused(&refused, MediaRefusal::Uploaded), "{refused:?}"),
+        }
+        let media = stored(&directory, id).await.expect("there");
+        assert!(matches!(media.state, MediaState::Uploaded(_)), "{media:?}");
+        if done {
+            return;
+        }
+    }
+    panic!("it never ends");
+}
