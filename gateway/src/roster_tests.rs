@@ -3,10 +3,11 @@
 use std::{future::pending, io, sync::Mutex};
 
 use async_trait::async_trait;
-use schemas::{GroupId, Micros};
+use schemas::{ChatId, GroupId, MediaId, Micros};
 use store::{
-    Device, Group, GroupChange, GroupError, GroupOutcome, NewDevice, NewUser, PasswordHash,
-    RefreshClaim, Rotation, UserPatch, Username,
+    Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
+    MediaOutcome, NewDevice, NewMedia, NewUser, PasswordHash, RefreshClaim, Rotation, UserPatch,
+    Username,
 };
 
 use super::*;
@@ -121,6 +122,27 @@ impl Directory for OneUser {
         _: &GroupChange,
     ) -> Result<GroupOutcome, GroupError> {
         Err(refused().into())
+    }
+    async fn create_media(&self, _: NewMedia) -> Result<Media, DirectoryError> {
+        Err(refused())
+    }
+    async fn media(&self, _: MediaId) -> Result<Option<Media>, DirectoryError> {
+        Err(refused())
+    }
+    async fn media_fresh(&self, _: MediaId) -> Result<Option<Media>, DirectoryError> {
+        Err(refused())
+    }
+    async fn change_media(&self, _: MediaId, _: &MediaChange) -> Result<MediaOutcome, MediaError> {
+        Err(refused().into())
+    }
+    async fn delete_media(&self, _: MediaId) -> Result<(), DirectoryError> {
+        Err(refused())
+    }
+    async fn share_media(&self, _: MediaId, _: ChatId) -> Result<(), DirectoryError> {
+        Err(refused())
+    }
+    async fn is_media_shared(&self, _: MediaId, _: &[ChatId]) -> Result<bool, DirectoryError> {
+        Err(refused())
     }
 }
 
