@@ -17,6 +17,7 @@ use crate::{
     limits::Limits,
     password::Passwords,
     poll::Turns,
+    presence::{Registry, Watching},
     roster::{Entry, Roster},
     session::Refusal,
     token::{Access, TokenError, Tokens},
@@ -48,6 +49,10 @@ pub(crate) struct App {
     pub absence: Absence,
     /// Who is in which group, and this gateway's place among the others.
     pub groups: Groups,
+    /// Who is connected here.
+    pub registry: Registry,
+    /// Whose presence is followed here.
+    pub watching: Watching,
     /// To the receipts worker.
     pub acks: Acks,
     /// Whose turn it is among sends over HTTP.
@@ -119,10 +124,6 @@ impl App {
         let entry = self.roster.fresh(me.user).await?.filter(accepts).ok_or(TokenError)?;
         Ok((access, entry))
     }
-
-    /// A user gave a sign of life without a socket: it counts for `last_seen`,
-    /// and makes nobody online.
-    pub(crate) async fn seen(&self, _user: UserId) {}
 
     /// Tells every gateway that a user's devices, blocks or settings changed,
     /// and this one before it returns.

@@ -15,6 +15,7 @@ use schemas::{
 
 use crate::{
     mailbox::Mailbox,
+    presence::Watching,
     roster::Roster,
     session::{
         feed::{Entry, Live},
@@ -28,7 +29,9 @@ pub(crate) enum Inlet {
     /// All that a user's sessions are told, for the session of this device.
     Session(DeviceId, Arc<Mailbox>),
     /// Changes of anybody's devices, blocks or settings.
-    Changed(Roster),
+    Changed(Roster, Watching),
+    /// Changes of one user's presence.
+    Presence(UserId, Watching),
 }
 
 impl Sink for Inlet {
@@ -55,10 +58,17 @@ impl Sink for Inlet {
                 },
                 None => tracing::warn!(subject = delivery.subject, "told of something unknown"),
             },
-            Self::Changed(roster) => {
+            Self::Changed(roster, watching) => {
                 let user = delivery.subject.rsplit('.').next().and_then(|user| user.parse().ok());
                 if let Some(user) = user {
                     roster.forget(user);
+                    watching.changed(user);
+                }
+            }
+            Self::Presence(user, watching) => {
+                let record = serde_json::from_slice(delivery.payload).ok();
+                if let Some((revision, record)) = delivery.number("Nats-Sequence").zip(record) {
+                    watching.heard(*user, revision, record);
                 }
             }
         }
@@ -70,7 +80,8 @@ impl Sink for Inlet {
                 mailbox.live_gap();
                 mailbox.changes_gap();
             }
-            Self::Changed(roster) => roster.forget_all(),
+            Self::Changed(roster, _) => roster.forget_all(),
+            Self::Presence(user, watching) => watching.gap(*user),
         }
     }
 }

@@ -19,6 +19,7 @@ mod listening;
 mod mailbox;
 mod password;
 mod poll;
+mod presence;
 mod roster;
 mod serve;
 mod session;

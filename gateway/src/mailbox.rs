@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use schemas::event::Notice;
+use schemas::{event::Notice, server::Presence};
 use tokio::sync::Notify;
 
 use crate::session::{Done, feed::Live, receipts::Change};
@@ -39,6 +39,8 @@ pub(crate) struct Mail {
     pub changes: Vec<Change>,
     /// Whether changes may be missing.
     pub changes_lost: bool,
+    /// Whose presence changed, each user once.
+    pub presence: Vec<Presence>,
     /// Said to all of the user's sessions.
     pub notices: VecDeque<Notice>,
     /// Results of the session's own actions, as many as it started.
@@ -67,6 +69,18 @@ impl Mailbox {
             mail.changes_lost = true;
         } else {
             mail.changes.push(change);
+        }
+        self.wake(mail);
+    }
+
+    /// Somebody's presence changed. No more can wait than users are watched.
+    pub(crate) fn presence(&self, changes: impl IntoIterator<Item = Presence>) {
+        let mut mail = self.lock();
+        for change in changes {
+            match mail.presence.iter_mut().find(|old| old.user == change.user) {
+                Some(old) => *old = change,
+                None => mail.presence.push(change),
+            }
         }
         self.wake(mail);
     }
@@ -127,7 +141,7 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use schemas::{ChatId, DeviceId, UserId};
+    use schemas::{ChatId, DeviceId, UserId, server::PresenceState};
 
     use super::*;
     use crate::session::feed::Entry;
@@ -150,6 +164,18 @@ mod tests {
             mailbox.live(live(seq, 16 * 1024));
         }
         assert_eq!(mailbox.take().live.len(), LIVE_BYTES / (16 * 1024));
+    }
+
+    #[test]
+    fn of_each_user_the_newest_presence_waits() {
+        let mailbox = Mailbox::default();
+        let [user, other] = [UserId::mint(), UserId::mint()];
+        let offline = Presence { user, state: PresenceState::Offline, last_seen: None };
+        let online = Presence { state: PresenceState::Online, ..offline };
+        let another = Presence { user: other, ..offline };
+        mailbox.presence([offline, another]);
+        mailbox.presence([online]);
+        assert_eq!(mailbox.take().presence, [online, another]);
     }
 
     #[test]

@@ -68,6 +68,12 @@ impl Entry {
         }
     }
 
+    /// Somebody without devices.
+    #[cfg(test)]
+    pub(crate) fn for_tests(blocked: &[UserId], settings: Settings) -> Self {
+        Self { devices: Box::default(), blocked: blocked.into(), settings }
+    }
+
     /// Whether this user has blocked that one.
     pub(crate) fn has_blocked(&self, other: UserId) -> bool {
         self.blocked.binary_search(&other).is_ok()
@@ -126,6 +132,11 @@ impl Roster {
         self.load(user, true).await
     }
 
+    /// Rises with every change: what was read before one may be outdated.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Lets go of a user whose devices, blocks or settings changed.
     pub(crate) fn forget(&self, user: UserId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -149,7 +160,7 @@ impl Roster {
     }
 
     async fn load(&self, user: UserId, newest: bool) -> Result<Option<Arc<Entry>>, DirectoryError> {
-        let changes = self.changes.load(Ordering::Acquire);
+        let changes = self.changes();
         let record = if newest {
             self.directory.user_fresh(user).await?
         } else {
@@ -157,7 +168,7 @@ impl Roster {
         };
         let Some(record) = record else { return Ok(None) };
         let entry = Arc::new(Entry::new(record));
-        if changes == self.changes.load(Ordering::Acquire) {
+        if changes == self.changes() {
             let known = Known { entry: Arc::clone(&entry), until: Instant::now() + LIFE };
             self.entries.insert(user, known).await;
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nats::mux::Subscription;
 use rand::RngExt as _;
 use schemas::{
-    CloseCode, Micros, Millis,
+    CloseCode, Micros, Millis, SessionId, UserId,
     client::{self, FrameError, Hello},
     event::Notice,
     limits::HELLO_TIMEOUT,
@@ -25,8 +25,9 @@ use crate::{
     limits::Admission,
     listening::{ListenError, Listening, until},
     mailbox::{Mail, Mailbox},
+    presence::{Following, Registration},
     session::{
-        Action, Identity, Session,
+        Action, Done, Identity, Refusal, Session,
         feed::{FIRST_SETTLE, SETTLE},
     },
 };
@@ -62,8 +63,10 @@ struct Open {
     session: Session,
     mailbox: Arc<Mailbox>,
     _subscription: Subscription<Inlet>,
+    registration: Registration,
+    /// Only of those who have watched somebody.
+    following: Option<Arc<Following>>,
     expires: Instant,
-    heard: Instant,
     next_beat: Instant,
     settle: Instant,
 }
@@ -85,13 +88,13 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
     let Listening { access, entry, mailbox, subscription } = accepted;
     let me = access.identity;
     let opened = Micros::now();
-    let id = format!("s_{}", ulid::Ulid::generate()).to_lowercase();
-    let connected = Notice::Connected { device: me.device, session: id.clone(), at: opened };
+    let id = SessionId::mint();
+    let connected = Notice::Connected { device: me.device, session: id.to_string(), at: opened };
     app.notify(me.user, &connected).await;
     let welcome = Welcome {
         user: me.user,
         device: me.device,
-        session: id.clone(),
+        session: id.to_string(),
         gateway: app.name.clone(),
         now: Millis::from(opened),
         heartbeat_secs: app.config.heartbeat_secs,
@@ -103,11 +106,12 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
     Ok(Open {
         app: Arc::clone(app),
         me,
-        session: Session::new(me, access.family, id, opened, hello.receipts_after, read_receipts),
+        session: Session::new(me, access.family, id.to_string(), opened, hello.receipts_after, read_receipts),
         mailbox,
         _subscription: subscription,
+        registration: app.registry.enter(me, id, opened),
+        following: None,
         expires: until(access.expires),
-        heard: now,
         next_beat: now + app.config.heartbeat(),
         settle: now + FIRST_SETTLE,
     })
@@ -189,6 +193,7 @@ impl Open {
                     Action::ExpireAt(moment) => self.expires = until(moment),
                     Action::Acknowledge(acked) => self.app.acks.tell(Item::Acked(acked)).await,
                     Action::MarkRead(read) => self.app.acks.tell(Item::Read(read)).await,
+                    Action::Watch(users) => self.watch(users),
                     Action::Work(work) => work.start(&self.app, self.me, &self.mailbox),
                 }
             }
@@ -204,7 +209,7 @@ impl Open {
     }
 
     fn received(&mut self, received: Received, actions: &mut Vec<Action>) -> Result<(), Ended> {
-        self.heard = Instant::now();
+        self.registration.heard = Instant::now();
         let frame = match received {
             Received::Text(text) => client::Frame::parse(&text),
             Received::Binary => Err(FrameError::bad("frames are text")),
@@ -227,6 +232,9 @@ impl Open {
         for notice in mail.notices {
             self.session.notice(notice, now, actions);
         }
+        if !mail.presence.is_empty() {
+            self.session.presence(mail.presence, actions);
+        }
         for done in mail.done {
             self.session.done(done, now, actions);
         }
@@ -236,6 +244,17 @@ impl Open {
         if !mail.changes.is_empty() || mail.changes_lost {
             self.session.changes(mail.changes, mail.changes_lost, actions);
         }
+    }
+
+    fn watch(&mut self, users: Box<[UserId]>) {
+        let (app, mailbox) = (&self.app, &self.mailbox);
+        let follow = || Arc::new(app.watching.follow(self.me.user, mailbox));
+        let following = Arc::clone(self.following.get_or_insert_with(follow));
+        let mailbox = Arc::clone(mailbox);
+        app.tasks.spawn(async move {
+            let watched = following.watch(&users).await;
+            mailbox.done(Done::Watched(watched.map_err(Refusal::from)));
+        });
     }
 
     /// Whatever is due: the token's end, the heartbeat, a look at the store.
@@ -250,7 +269,7 @@ impl Open {
         }
         if now >= self.next_beat {
             // A client that is not read because its sends wait is not silent.
-            let silence = now.duration_since(self.heard);
+            let silence = now.duration_since(self.registration.heard);
             if silence >= 2 * self.app.config.heartbeat() && !self.session.is_full() {
                 return Err(Some(CloseCode::Silent));
             }

@@ -4,13 +4,25 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use nats::{Bus, Inboxes, ReceiptsKv, mux::Mux, subject};
+use nats::{Bus, Inboxes, PresenceKv, ReceiptsKv, mux::Mux, subject};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    absence::Absence, acks::Acks, app::App, config::Config, group::Groups, http, inlet::Inlet,
-    limits::Limits, password::Passwords, poll::Turns, roster::Roster, serve::serve, token::Tokens,
+    absence::Absence,
+    acks::Acks,
+    app::App,
+    config::Config,
+    group::Groups,
+    http,
+    inlet::Inlet,
+    limits::Limits,
+    password::Passwords,
+    poll::Turns,
+    presence::{Registry, Watching},
+    roster::Roster,
+    serve::serve,
+    token::Tokens,
 };
 
 /// Connections that wait to be accepted; the system's own limit
@@ -173,8 +185,20 @@ async fn app(
     let tasks = TaskTracker::new();
     let mux = Mux::start(&config.nats, &name, background, stopped.clone());
     let groups = Groups::start(&bus, &name, config.lease(), background, stopped).await?;
+    let registry = Registry::default();
+    let (gateway, lease) = (groups.gateway(), groups.lease());
+    background.spawn(registry.clone().keep(bus.clone(), gateway, lease, stopped.clone()));
+    let watching = Watching::new(
+        PresenceKv::new(bus.clone()),
+        roster.clone(),
+        mux.clone(),
+        background.clone(),
+        stopped.clone(),
+    );
     let app = App {
         name,
+        registry,
+        watching: watching.clone(),
         mux: mux.clone(),
         inboxes: Inboxes::new(bus.clone()),
         receipts: ReceiptsKv::new(bus.clone()),
@@ -195,7 +219,7 @@ async fn app(
         config,
     };
     // Lives as long as the process: the cache is never without it.
-    let changed = mux.subscribe(subject::CHANGED_WILDCARD, Inlet::Changed(roster));
+    let changed = mux.subscribe(subject::CHANGED_WILDCARD, Inlet::Changed(roster, watching));
     mux.flush().await.context("NATS does not take subscriptions")?;
     let until = stopped.clone();
     background.spawn(async move {

@@ -116,6 +116,24 @@ impl DirectReader {
         }
     }
 
+    /// The newest message of each of these subjects, which may hold no
+    /// wildcards, and be no more than [`PAGE_ITEMS`]; those that have none are
+    /// left out.
+    ///
+    /// # Errors
+    /// When nobody answered within [`READ_DEADLINE`], or the server refused the request.
+    pub async fn newest_of(
+        &self,
+        stream: &str,
+        subjects: &[String],
+    ) -> Result<Vec<Entry>, Failure> {
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = json!({ "multi_last": subjects, "batch": PAGE_ITEMS });
+        Ok(self.read(stream, request.to_string().into()).await?.entries)
+    }
+
     /// The message with this sequence.
     ///
     /// # Errors

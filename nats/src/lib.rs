@@ -5,6 +5,7 @@
 //! [`Topology`] for what JetStream has to hold.
 
 pub mod api;
+mod bucket;
 pub mod bus;
 pub mod direct;
 pub mod inbox;
@@ -13,9 +14,11 @@ pub mod leases;
 pub mod mux;
 pub mod options;
 pub mod place;
+pub mod presence;
 pub mod receipts;
 pub mod reconcile;
 mod retry;
+pub mod sessions;
 pub mod subject;
 pub mod topology;
 
@@ -23,7 +26,9 @@ pub use bus::Bus;
 pub use inbox::Inboxes;
 pub use leases::Leases;
 pub use options::NatsOptions;
+pub use presence::PresenceKv;
 pub use receipts::ReceiptsKv;
+pub use sessions::Sessions;
 pub use topology::Topology;
 
 /// The configuration file of nats-server that Petrel ships, `nats/server.conf`.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use schemas::{ChatId, DeviceId, GatewayId, UserId};
+use schemas::{ChatId, DeviceId, GatewayId, SessionId, UserId};
 
 /// A shard number, `0..P`.
 pub type Shard = u32;
@@ -144,6 +144,23 @@ pub const DIRECTORY_BUCKET: &str = "directory";
 /// The bucket of the gateways' leases.
 pub const GATEWAYS_BUCKET: &str = "gateways";
 
+/// The bucket of the registry: who is connected, where.
+pub const SESSIONS_BUCKET: &str = "sessions";
+/// The stream behind it.
+pub const SESSIONS_STREAM: &str = "KV_sessions";
+/// The durable consumer of the registry that all presence workers share.
+pub const SESSIONS_CONSUMER: &str = "presence";
+/// All sessions in the registry, without what gateways say of themselves.
+pub(crate) const SESSIONS_PATTERN: &str = "$KV.sessions.*.*.*.*";
+/// The stream behind [`GATEWAYS_BUCKET`].
+pub const GATEWAYS_STREAM: &str = "KV_gateways";
+/// The durable consumer of the leases that all presence workers share.
+pub const GATEWAYS_CONSUMER: &str = "presence";
+/// The bucket of who is online, and when who is not was last seen.
+pub const PRESENCE_BUCKET: &str = "presence";
+/// Where the bucket of presence is republished: [`presence`] of each user.
+pub(crate) const PRESENCE_REPUBLISHED: &str = "presence.>";
+
 /// The stream behind a bucket.
 pub fn bucket_stream(bucket: &str) -> String {
     format!("KV_{bucket}")
@@ -168,6 +185,51 @@ pub fn read_key(user: UserId, chat: ChatId) -> String {
 /// The key of a gateway's lease.
 pub fn lease_key(gateway: GatewayId) -> String {
     gateway.to_string()
+}
+
+/// Where one connection of a device is. Its key in the registry is
+/// `<gateway>.<user>.<device>.<session>`, so that wildcards find all sessions
+/// of a gateway, and all of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seat {
+    /// The gateway that serves it.
+    pub gateway: GatewayId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Which device's.
+    pub device: DeviceId,
+    /// Which of the device's connections.
+    pub session: SessionId,
+}
+
+impl Seat {
+    /// The key in the registry.
+    pub fn key(&self) -> String {
+        let Self { gateway, user, device, session } = self;
+        format!("{gateway}.{user}.{device}.{session}")
+    }
+
+    /// Reads a key back, from the subject of its bucket.
+    pub fn parse(subject: &str) -> Option<Self> {
+        let mut tokens = subject.strip_prefix("$KV.sessions.")?.split('.');
+        let seat = Self {
+            gateway: tokens.next()?.parse().ok()?,
+            user: tokens.next()?.parse().ok()?,
+            device: tokens.next()?.parse().ok()?,
+            session: tokens.next()?.parse().ok()?,
+        };
+        tokens.next().is_none().then_some(seat)
+    }
+}
+
+/// Reads the gateway out of the subject of its lease.
+pub fn lease_gateway(subject: &str) -> Option<GatewayId> {
+    subject.strip_prefix("$KV.gateways.")?.parse().ok()
+}
+
+/// Where changes of one user's presence are republished.
+pub fn presence(user: UserId) -> String {
+    format!("presence.{user}")
 }
 
 /// What a key of the receipts bucket is about.
@@ -258,6 +320,23 @@ mod tests {
         let device = DeviceId::mint();
         assert_eq!(Told::parse(&live(alice, device)), Some(Told::Message(device)));
         assert_eq!(Told::parse("user.a.b"), None);
+    }
+
+    #[test]
+    fn registry_keys_are_read_back() {
+        let seat = Seat {
+            gateway: GatewayId::mint(),
+            user: UserId::mint(),
+            device: DeviceId::mint(),
+            session: SessionId::mint(),
+        };
+        let subject = bucket_subject(SESSIONS_BUCKET, &seat.key());
+        assert_eq!(Seat::parse(&subject), Some(seat));
+        assert_eq!(Seat::parse(&format!("{subject}.more")), None);
+        let said_of_itself = bucket_subject(SESSIONS_BUCKET, &seat.gateway.to_string());
+        assert_eq!(Seat::parse(&said_of_itself), None);
+        let lease = bucket_subject(GATEWAYS_BUCKET, &lease_key(seat.gateway));
+        assert_eq!(lease_gateway(&lease), Some(seat.gateway));
     }
 
     #[test]

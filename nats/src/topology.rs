@@ -24,9 +24,17 @@ const RECEIPTS_BYTES: i64 = 256 * 1024 * 1024;
 /// Receipts batches in the hands of all workers together.
 const RECEIPTS_IN_HAND: i64 = 1_024;
 /// A worker that says nothing for so long has died: its batch goes to another.
-const RECEIPTS_ACK_WAIT: Duration = Duration::from_secs(30);
+const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Pull requests of all workers that may wait at the server.
-const RECEIPTS_WAITING: i64 = 512;
+const WAITING: i64 = 512;
+/// Changes of the registry in the hands of all workers together; those that
+/// wait for a device to come back among them.
+const SESSIONS_IN_HAND: i64 = 65_536;
+/// Leases in the hands of all workers together.
+const LEASES_IN_HAND: i64 = 256;
+/// How long it is kept in the registry that a session ended, for workers that
+/// are away meanwhile.
+pub const SESSION_MARKER_AGE: Duration = Duration::from_secs(10 * 60);
 /// Events nobody could decode are kept for a person to look at, no longer.
 const DEAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEAD_BYTES: i64 = 256 * 1024 * 1024;
@@ -79,27 +87,22 @@ impl Topology {
         streams.push(self.bucket(subject::RECEIPTS_BUCKET, Some(subject::RECEIPTS_REPUBLISHED)));
         streams.push(self.bucket(subject::DIRECTORY_BUCKET, None));
         streams.push(self.gateways());
+        streams.push(self.sessions());
+        streams.push(self.presence());
         streams.push(self.dead());
         streams
     }
 
     /// All durable consumers.
     pub fn consumers(&self) -> Vec<Consumer> {
-        let name = subject::RECEIPTS_CONSUMER.to_owned();
-        let config = consumer::Config {
-            durable_name: Some(name.clone()),
-            name: Some(name.clone()),
-            deliver_policy: DeliverPolicy::All,
-            replay_policy: ReplayPolicy::Instant,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: RECEIPTS_ACK_WAIT,
-            max_ack_pending: RECEIPTS_IN_HAND,
-            max_waiting: RECEIPTS_WAITING,
-            // Until it is done: the worker itself puts aside what it cannot read.
-            max_deliver: UNLIMITED,
-            ..consumer::Config::default()
-        };
-        vec![Consumer { stream: subject::RECEIPTS_STREAM.to_owned(), name, config }]
+        let receipts = consumer(subject::RECEIPTS_STREAM, subject::RECEIPTS_CONSUMER);
+        let sessions = consumer(subject::SESSIONS_STREAM, subject::SESSIONS_CONSUMER);
+        let leases = consumer(subject::GATEWAYS_STREAM, subject::GATEWAYS_CONSUMER);
+        vec![
+            receipts(RECEIPTS_IN_HAND, ""),
+            sessions(SESSIONS_IN_HAND, subject::SESSIONS_PATTERN),
+            leases(LEASES_IN_HAND, ""),
+        ]
     }
 
     /// One shard's inboxes. A device that does not fetch its messages fills its
@@ -139,6 +142,24 @@ impl Topology {
             allow_message_ttl: true,
             subject_delete_marker_ttl: Some(LEASE_MARKER_AGE),
             ..self.bucket(subject::GATEWAYS_BUCKET, None)
+        }
+    }
+
+    /// In memory: a gateway that finds its sessions gone writes them again.
+    fn sessions(&self) -> stream::Config {
+        stream::Config {
+            storage: StorageType::Memory,
+            allow_message_ttl: true,
+            ..self.bucket(subject::SESSIONS_BUCKET, None)
+        }
+    }
+
+    /// What is noted of gateways there ends by itself.
+    fn presence(&self) -> stream::Config {
+        let republished = Some(subject::PRESENCE_REPUBLISHED);
+        stream::Config {
+            allow_message_ttl: true,
+            ..self.bucket(subject::PRESENCE_BUCKET, republished)
         }
     }
 
@@ -182,6 +203,27 @@ impl Topology {
             duplicate_window: DEDUPE_WINDOW,
             ..stream::Config::default()
         }
+    }
+}
+
+/// A consumer that every worker of a kind pulls from: each event goes to one.
+fn consumer(stream: &str, name: &str) -> impl FnOnce(i64, &str) -> Consumer {
+    |in_hand, filter| {
+        let config = consumer::Config {
+            durable_name: Some(name.to_owned()),
+            name: Some(name.to_owned()),
+            deliver_policy: DeliverPolicy::All,
+            replay_policy: ReplayPolicy::Instant,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            filter_subject: filter.to_owned(),
+            max_ack_pending: in_hand,
+            max_waiting: WAITING,
+            // Until it is done: the worker itself puts aside what it cannot read.
+            max_deliver: UNLIMITED,
+            ..consumer::Config::default()
+        };
+        Consumer { stream: stream.to_owned(), name: name.to_owned(), config }
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ChatId, DeviceId, GroupId, UserId},
-    time::Micros,
+    id::{ChatId, DeviceId, GatewayId, GroupId, UserId},
+    server::PresenceState,
+    time::{Micros, Millis},
 };
 
 /// What a gateway tells the receipts worker: everything its sessions
@@ -157,6 +158,42 @@ pub enum Notice {
         /// Started, or stopped.
         on: bool,
     },
+}
+
+/// The value under a session's key in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "session", rename_all = "snake_case")]
+pub enum SessionMark {
+    /// It is there.
+    Started {
+        /// The gateway's clock at its hello.
+        at: Micros,
+    },
+    /// It is over.
+    Ended {
+        /// The client's last sign of life.
+        heard: Micros,
+        /// Whether its device may be about to connect elsewhere, so that its
+        /// user is not offline yet.
+        lingers: bool,
+    },
+}
+
+/// The value under a user's key in the presence bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceRecord {
+    /// Online or offline.
+    pub state: PresenceState,
+    /// The last sign of life that is known of while offline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Millis>,
+    /// The gateway through which the user came online.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayId>,
+    /// Online, but about to be called offline unless a session shows up: who
+    /// finds one clears this, and so wins over who found none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// What whoever changes a group asks of every gateway. Each answers, with its

@@ -155,6 +155,18 @@ minted_id!(
     GatewayId,
     "w_"
 );
+minted_id!(
+    /// One connection of a device, from its hello to its end: `s_` and a ULID.
+    SessionId,
+    "s_"
+);
+
+impl SessionId {
+    /// What all long polls of a device count as in the registry of sessions.
+    pub fn of_polls(device: DeviceId) -> Self {
+        Self(device.0)
+    }
+}
 
 /// A chat, from its reader's point of view: the peer, or the group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]

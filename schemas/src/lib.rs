@@ -26,5 +26,5 @@ pub use body::{Body, RawBody};
 pub use close::CloseCode;
 pub use digest::Sha256;
 pub use error::{ErrorCode, Problem};
-pub use id::{ChatId, DeviceId, GatewayId, GroupId, MediaId, MessageId, UserId};
+pub use id::{ChatId, DeviceId, GatewayId, GroupId, MediaId, MessageId, SessionId, UserId};
 pub use time::{Micros, Millis};

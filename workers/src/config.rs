@@ -30,6 +30,12 @@ pub struct Config {
     #[arg(long, env = "PETREL_WORKER_DELETES", default_value_t = DELETES)]
     pub deletes: NonZeroU16,
 
+    /// Seconds until somebody whose last connection closed is offline: a device
+    /// that changes networks is back within them.
+    #[arg(long, env = "PETREL_PRESENCE_GRACE_SECS", default_value_t = PRESENCE_GRACE_SECS,
+          value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub presence_grace_secs: u64,
+
     /// Seconds a stopping worker may take to finish what it has in hand.
     #[arg(long, env = "PETREL_WORKER_DRAIN_SECS", default_value_t = DRAIN_SECS,
           value_parser = clap::value_parser!(u64).range(0..=300))]
@@ -47,7 +53,15 @@ const DELETES: NonZeroU16 = NonZeroU16::new(256).unwrap();
 /// Longer than a batch takes unless NATS is in trouble.
 const DRAIN_SECS: u64 = 10;
 
+/// Long enough for a device that lost one connection to open another.
+const PRESENCE_GRACE_SECS: u64 = 3;
+
 impl Config {
+    /// For how long somebody whose last connection closed still is online.
+    pub fn presence_grace(&self) -> Duration {
+        Duration::from_secs(self.presence_grace_secs)
+    }
+
     /// How long a stopping worker finishes what it has in hand.
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_secs)

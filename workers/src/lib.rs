@@ -1,13 +1,15 @@
 //! Petrel's workers: what happens after a message was delivered.
 //!
-//! All of them are one loop, [`runner`], with a handler each. Today there is
-//! one: [`receipts`], which turns acknowledgements into watermarks and deletes
-//! what was delivered.
+//! All of them are one loop, [`runner`], with a handler each: [`receipts`] turns
+//! acknowledgements into watermarks and deletes what was delivered, [`presence`]
+//! makes "online" and "last seen" of who is connected.
 
 mod config;
+mod presence;
 mod receipts;
 mod runner;
 mod running;
+mod unavailable;
 mod volatile;
 
 pub use config::Config;

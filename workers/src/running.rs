@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::{
     Config,
+    presence::{self, Departures, Presence},
     receipts::Receipts,
     runner::{self, Ending, Runner, Source},
     volatile,
@@ -84,9 +85,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .with_context(|| format!("binding the admin address {}", config.admin_listen))?;
     let admin_addr = admin.addr();
     let ending = Ending::default();
-    let pulling = Arc::new(AtomicBool::new(false));
+    let pulling = <[Arc<AtomicBool>; 3]>::default();
     let mut tasks = Tasks::default();
-    tasks.serve(admin, Arc::clone(&pulling), ending.drain.clone());
+    tasks.serve(admin, pulling.clone(), ending.drain.clone());
 
     let bus = Bus::connect(&config.nats, "petrel workers").await?;
     volatile::restore(&bus).await;
@@ -95,7 +96,14 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.run("volatile", async move {
         until.near_or(volatile::keep(&keeping)).await;
     });
-    tasks.run("receipts", receipts_worker(&config, &bus, &ending, pulling).run());
+    let [receipts, presence, departures] = pulling;
+    tasks.run("receipts", receipts_worker(&config, &bus, &ending, receipts).run());
+    tasks.run("presence", presence_worker(&config, &bus, &ending, presence).run());
+    tasks.run("departures", departures_worker(&config, &bus, &ending, departures).run());
+    let (reviewed, until) = (bus.clone(), ending.clone());
+    tasks.run("review", async move {
+        until.near_or(presence::review(reviewed)).await;
+    });
     info!(admin = %admin_addr, "workers started");
 
     let drain = ending.drain.clone();
@@ -116,11 +124,44 @@ fn receipts_worker(
         stream: subject::RECEIPTS_STREAM,
         consumer: subject::RECEIPTS_CONSUMER,
     };
-    let bounds =
-        runner::Bounds { batch: config.batch.get().into(), in_hand: config.in_hand.get().into() };
     let (bucket, inboxes) = (ReceiptsKv::new(bus.clone()), Inboxes::new(bus.clone()));
     let handler = Receipts::new(bucket, inboxes, bus.shards, config.deletes.get().into());
-    Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
+    Runner::new(bus.clone(), source, bounds(config), handler, ending.clone(), pulling)
+}
+
+fn presence_worker(
+    config: &Config,
+    bus: &Bus,
+    ending: &Ending,
+    pulling: Arc<AtomicBool>,
+) -> Runner<Presence<presence::Nats, presence::Nats>> {
+    let source = Source {
+        worker: "presence",
+        stream: subject::SESSIONS_STREAM,
+        consumer: subject::SESSIONS_CONSUMER,
+    };
+    let nats = presence::Nats::new(bus);
+    let handler = Presence::new(nats.clone(), nats, config.presence_grace());
+    Runner::new(bus.clone(), source, bounds(config), handler, ending.clone(), pulling)
+}
+
+fn departures_worker(
+    config: &Config,
+    bus: &Bus,
+    ending: &Ending,
+    pulling: Arc<AtomicBool>,
+) -> Runner<Departures> {
+    let source = Source {
+        worker: "departures",
+        stream: subject::GATEWAYS_STREAM,
+        consumer: subject::GATEWAYS_CONSUMER,
+    };
+    let handler = Departures(presence::Nats::new(bus));
+    Runner::new(bus.clone(), source, bounds(config), handler, ending.clone(), pulling)
+}
+
+fn bounds(config: &Config) -> runner::Bounds {
+    runner::Bounds { batch: config.batch.get().into(), in_hand: config.in_hand.get().into() }
 }
 
 /// The top-level tasks. They end together: the first to end ends all.
@@ -132,8 +173,14 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn serve(&mut self, admin: admin::Server, pulling: Arc<AtomicBool>, drain: CancellationToken) {
-        let ready = move || pulling.load(Ordering::Relaxed) && !drain.is_cancelled();
+    fn serve(
+        &mut self,
+        admin: admin::Server,
+        pulling: [Arc<AtomicBool>; 3],
+        drain: CancellationToken,
+    ) {
+        let pull = move || pulling.iter().all(|pulls| pulls.load(Ordering::Relaxed));
+        let ready = move || pull() && !drain.is_cancelled();
         self.admin.spawn(admin.run(ready, self.admin_end.clone()));
     }
 

@@ -15,6 +15,7 @@ mod nats_server;
 mod objects;
 mod people;
 mod poll;
+mod presence;
 mod receipts;
 mod stack;
 mod support;

@@ -11,7 +11,7 @@ use dev::{
 use futures_util::future::join_all;
 use schemas::{
     ChatId, CloseCode, DeviceId, ErrorCode, Micros, UserId,
-    server::{Frame, Item, ReadSync, Receipt, Sent},
+    server::{Frame, Item, Presence, ReadSync, Receipt, Sent},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -306,6 +306,20 @@ impl Line {
 
     pub(crate) async fn types(&mut self, chat: impl Serialize, on: bool) {
         self.say(json!({"type": "typing", "chat": chat, "on": on})).await;
+    }
+
+    /// Follows the presence of these people and nobody else.
+    pub(crate) async fn watches(&mut self, people: &[&Person]) {
+        let users: Vec<_> = people.iter().map(|person| person.user()).collect();
+        self.say(json!({"type": "watch", "users": users})).await;
+    }
+
+    /// Hears one frame of presence.
+    pub(crate) async fn hears_presence(&mut self) -> Vec<Presence> {
+        match self.hears().await {
+            Frame::Presence { items } => items,
+            other => panic!("{other:?} after {self}"),
+        }
     }
 
     /// Hears nothing but the close, with this code.

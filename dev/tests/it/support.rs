@@ -33,6 +33,7 @@ pub(crate) fn stack() -> StackBuilder {
         .env("PETREL_ARGON2_MEMORY_KIB", "8")
         .env("PETREL_ARGON2_PASSES", "1")
         .env("PETREL_DRAIN_SECS", "1")
+        .env("PETREL_PRESENCE_GRACE_SECS", "1")
         .env("PETREL_SIGNING_KEY", STANDARD.encode(SIGNING_KEY));
     if std::env::var_os("PETREL_TEST_LOGS").is_some() { stack.log_to_stderr() } else { stack }
 }

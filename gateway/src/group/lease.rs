@@ -25,7 +25,7 @@ const FIRST: Duration = Duration::from_secs(30);
 
 /// The lease, as all of the gateway sees it; clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     term: watch::Receiver<Option<Term>>,
 }
 
@@ -80,6 +80,19 @@ impl Office for AtBucket {
 }
 
 impl Lease {
+    /// Whether it is held: the others wait for this gateway.
+    pub(crate) fn is_held(&self) -> bool {
+        self.term.borrow().as_ref().is_some_and(|term| term.check().is_ok())
+    }
+
+    /// Returns when it was lost, or taken again, since the last call.
+    pub(crate) async fn changed(&mut self) {
+        if self.term.changed().await.is_err() {
+            // Nobody keeps it any more.
+            std::future::pending().await
+        }
+    }
+
     /// Does something that may only go on for as long as the lease does.
     ///
     /// # Errors

@@ -24,8 +24,9 @@ use schemas::{ErrorCode, GatewayId, GroupId};
 use store::DirectoryError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::lease::Lease;
 use self::{
-    lease::{AtBucket, Keeper, Lapsed, Lease, Term},
+    lease::{AtBucket, Keeper, Lapsed, Term},
     passes::Purpose,
     table::{Age, Membership, Pass, Table},
 };
@@ -76,6 +77,16 @@ impl Groups {
         ));
         tracing::info!(%gateway, name, "among the gateways");
         Ok(Self { gateway, client: bus.client.clone(), leases, lease, table })
+    }
+
+    /// This run of this gateway.
+    pub(crate) fn gateway(&self) -> GatewayId {
+        self.gateway
+    }
+
+    /// Its place among the others.
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease.clone()
     }
 
     /// Does something that acts on who is in a group, which nobody answers for

@@ -56,7 +56,7 @@ pub(super) async fn poll(
     if !(1..=MESSAGES_ITEMS).contains(&limit) {
         return Err(HttpError::invalid(format!("limit is 1 to {MESSAGES_ITEMS} messages")));
     }
-    app.seen(me.user).await;
+    app.registry.seen(me);
     Ok(app.poll(&token, wait, limit).await?.into_response())
 }
 

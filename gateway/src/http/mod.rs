@@ -7,6 +7,7 @@ pub(crate) mod extract;
 mod groups;
 mod inbox;
 mod me;
+mod presence;
 pub(crate) mod problem;
 mod users;
 
@@ -49,6 +50,7 @@ fn calls() -> Router<Arc<App>> {
         .route("/v1/me/blocked", get(me::blocked))
         .route("/v1/me/blocked/{user}", put(me::block).delete(me::unblock))
         .route("/v1/users", get(users::list))
+        .route("/v1/presence", get(presence::list))
         .route("/v1/groups", get(groups::list).post(groups::create))
         .route("/v1/groups/{id}", get(groups::get).patch(groups::patch))
         .route(

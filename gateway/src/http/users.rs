@@ -43,7 +43,8 @@ pub(super) async fn list(
     Ok(Json(List { items: users.into_iter().map(profile).collect() }))
 }
 
-fn parse_ids(ids: &str) -> Result<Vec<UserId>, HttpError> {
+/// Reads a comma-separated list of at most [`BULK_IDS`].
+pub(super) fn parse_ids(ids: &str) -> Result<Vec<UserId>, HttpError> {
     let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
     let ids: Vec<UserId> = ids
         .map(|id| id.parse().map_err(|error| HttpError::invalid(format!("ids: {error}"))))

@@ -11,6 +11,8 @@ pub(crate) mod receipts;
 pub(crate) mod seat;
 pub(crate) mod window;
 
+use std::mem;
+
 use schemas::{
     ChatId, CloseCode, DeviceId, ErrorCode, MessageId, Micros, Millis, UserId,
     client::{self, FrameError},
@@ -54,6 +56,8 @@ pub(crate) enum Action {
     Acknowledge(Acked),
     /// Tell the receipts worker what was read.
     MarkRead(MarkedRead),
+    /// Follow these users' presence, which ends in a [`Done::Watched`].
+    Watch(Box<[UserId]>),
     /// Start an errand, which ends in a [`Done`].
     Work(Work),
 }
@@ -93,6 +97,8 @@ pub(crate) enum Done {
     Receipts(Option<receipts::Page>),
     /// A newer token was looked at.
     Renewed(Renewal),
+    /// Users are watched, and their presence was told; or they are not.
+    Watched(Result<(), Refusal>),
 }
 
 /// What became of a newer token.
@@ -146,8 +152,21 @@ pub(crate) struct Session {
     lanes: Lanes,
     /// The user's choice whether Read is shown, both ways.
     read_receipts: bool,
+    watch: Watch,
     bad_frames: u32,
     said_caught_up: bool,
+}
+
+/// What became of the `watch` frames.
+#[derive(Debug)]
+enum Watch {
+    /// All of them are carried out.
+    Idle,
+    /// One is being carried out.
+    Busy,
+    /// The same, and these users are watched next. A frame that comes meanwhile
+    /// replaces them, as it would have replaced the set that is followed.
+    Next(Box<[UserId]>),
 }
 
 impl Session {
@@ -169,6 +188,7 @@ impl Session {
             receipts: ReceiptFeed::new(receipts_after),
             lanes: Lanes::default(),
             read_receipts,
+            watch: Watch::Idle,
             bad_frames: 0,
             said_caught_up: false,
         }
@@ -275,6 +295,11 @@ impl Session {
         }
     }
 
+    /// Presence of users who are watched changed, or was asked for.
+    pub(crate) fn presence(&self, items: Vec<server::Presence>, actions: &mut Vec<Action>) {
+        actions.push(Action::Say(server::Frame::Presence { items }));
+    }
+
     /// It is time to look whether the last live message or change of receipts,
     /// or what a replica lagged behind with, was missed with nothing after it to
     /// tell.
@@ -308,6 +333,7 @@ impl Session {
                     Refusal::new(ErrorCode::Unavailable, "the token could not be checked");
                 actions.push(Action::Say(refusal.about("auth")));
             }
+            Done::Watched(result) => self.watched(result, actions),
         }
         self.read_on(actions);
     }
@@ -359,14 +385,28 @@ impl Session {
             client::Frame::Ack(ack) => self.acknowledge(ack.seq, actions),
             client::Frame::Read(read) => self.mark_read(read, actions),
             client::Frame::Typing(typing) => actions.push(Action::Work(Work::Type(typing))),
-            client::Frame::Watch(_) => {
-                let refusal =
-                    Refusal::new(ErrorCode::Unavailable, "presence is not served by this version");
-                actions.push(Action::Say(refusal.about("watch")));
-            }
+            client::Frame::Watch(watch) => self.follow(watch.users.into(), actions),
             client::Frame::Ping {} => {
                 actions.push(Action::Say(server::Frame::Pong { now: Millis::from(now) }));
             }
+        }
+    }
+
+    fn follow(&mut self, users: Box<[UserId]>, actions: &mut Vec<Action>) {
+        if let Watch::Idle = self.watch {
+            self.watch = Watch::Busy;
+            actions.push(Action::Watch(users));
+        } else {
+            self.watch = Watch::Next(users);
+        }
+    }
+
+    fn watched(&mut self, result: Result<(), Refusal>, actions: &mut Vec<Action>) {
+        if let Err(refusal) = result {
+            actions.push(Action::Say(refusal.about("watch")));
+        }
+        if let Watch::Next(users) = mem::replace(&mut self.watch, Watch::Idle) {
+            self.follow(users, actions);
         }
     }
 

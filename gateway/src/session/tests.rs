@@ -221,6 +221,22 @@ fn of_two_sessions_of_a_device_exactly_one_stays() {
 }
 
 #[test]
+fn users_are_watched_one_set_after_the_other_and_the_newest_wins() {
+    let mut client = Client::caught_up();
+    let [a, b, c] = [1, 2, 3].map(|number| UserId::from_parts(1, number));
+    let watch = |user: UserId| format!(r#"{{"type":"watch","users":["{user}"]}}"#);
+    let watches = |user| [Action::Watch([user].into())];
+    assert_eq!(client.says(&watch(a)), watches(a));
+    assert_eq!(client.says(&watch(b)), []);
+    assert_eq!(client.says(&watch(c)), [], "instead of the one that waits");
+    assert_eq!(client.done(Done::Watched(Ok(()))), watches(c));
+    let refusal = Refusal::new(ErrorCode::Unavailable, "not now");
+    let refused = client.done(Done::Watched(Err(refusal)));
+    assert_eq!(error_of(&refused), (ErrorCode::Unavailable, Some("watch")));
+    assert_eq!(client.says(&watch(a)), watches(a));
+}
+
+#[test]
 fn revoked_and_refused_tokens_close() {
     let mut client = Client::caught_up();
     let revoked = |device, instead: Option<Family>| Notice::Revoked {

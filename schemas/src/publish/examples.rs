@@ -15,7 +15,7 @@ use crate::{
         PatchMe, PatchSettings, Profile, PutMember, Refresh, Register, Session, Settings,
     },
     limits::{ACCESS_TOKEN, HEARTBEAT},
-    server,
+    server::{self, Presence, PresenceState},
 };
 
 /// Noon of 2026-01-01, in milliseconds.
@@ -247,6 +247,17 @@ impl Example for List<Device> {
 impl Example for List<UserId> {
     fn example() -> Self {
         Self { items: vec![UserId::from_parts(NOON, 4)] }
+    }
+}
+
+impl Example for List<Presence> {
+    fn example() -> Self {
+        let items = vec![Presence {
+            user: bob(),
+            state: PresenceState::Offline,
+            last_seen: Some(millis(0)),
+        }];
+        Self { items }
     }
 }
 

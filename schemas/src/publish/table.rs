@@ -12,7 +12,7 @@ use crate::{
     },
     id::{DeviceId, GroupId, UserId},
     limits::{BULK_IDS, MESSAGES_ITEMS, POLL_WAIT, POLL_WAIT_MAX},
-    server,
+    server::{self, Presence},
 };
 
 /// In reading order.
@@ -200,6 +200,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "Who was found, in the order that was asked for, each once.",
         ),
         own_refusals: &[Refusal::new(ErrorCode::Invalid, "Neither or both are given.")],
+    },
+    Operation {
+        id: "presence",
+        method: Method::Get,
+        path: "/v1/presence",
+        tag: Tag::Users,
+        signed_in: true,
+        summary: "Ask who is online, and when who is not was last seen",
+        description: "To follow it, `watch` on the socket. `last_seen` is the last sign of life: \
+            absent while online, or hidden by the user's settings. Users that do not exist or \
+            have blocked the asker are `offline`.",
+        parameters: &[Parameter::list::<UserId>("ids", BULK_IDS, "User ids, separated by commas.")],
+        request: None,
+        answer: json::<List<Presence>>(200, "In the order that was asked for, each once."),
+        own_refusals: &[],
     },
     Operation {
         id: "createGroup",

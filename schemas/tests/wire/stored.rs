@@ -2,13 +2,13 @@
 
 use insta::{assert_json_snapshot, assert_snapshot};
 use schemas::{
-    Body, Micros, RawBody,
+    Body, GatewayId, Micros, Millis, RawBody,
     event::{
-        Acked, GroupBarrier, Mark, MarkedRead, Notice, ReadMark, ReadMarks, ReceiptsBatch,
-        Watermark,
+        Acked, GroupBarrier, Mark, MarkedRead, Notice, PresenceRecord, ReadMark, ReadMarks,
+        ReceiptsBatch, SessionMark, Watermark,
     },
     http::List,
-    server,
+    server::{self, PresenceState},
     stored::{Head, MessagesFrame, StoredMessage},
 };
 
@@ -112,6 +112,36 @@ fn values_of_the_receipts_bucket() {
     let joined = Watermark { delivered: micros(1), read: micros(1) };
     assert_eq!(watermark.join(older), joined);
     assert_eq!(older.join(watermark), joined);
+}
+
+#[test]
+fn values_of_the_registry_and_of_presence() {
+    let marks = [
+        SessionMark::Started { at: micros(0) },
+        SessionMark::Ended { heard: micros(1), lingers: true },
+    ];
+    for mark in &marks {
+        let text = serde_json::to_string(mark).unwrap();
+        assert_eq!(&serde_json::from_str::<SessionMark>(&text).unwrap(), mark);
+    }
+    let gateway = Some(GatewayId::from_parts(1_767_268_800_000, 8));
+    let online =
+        PresenceRecord { state: PresenceState::Online, last_seen: None, gateway, leaving: false };
+    let records = [
+        online,
+        PresenceRecord { leaving: true, ..online },
+        PresenceRecord {
+            state: PresenceState::Offline,
+            last_seen: Some(Millis(1_767_268_800_000)),
+            gateway: None,
+            leaving: false,
+        },
+    ];
+    for record in &records {
+        let text = serde_json::to_string(record).unwrap();
+        assert_eq!(&serde_json::from_str::<PresenceRecord>(&text).unwrap(), record);
+    }
+    assert_json_snapshot!((marks, records));
 }
 
 #[test]

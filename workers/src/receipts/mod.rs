@@ -11,6 +11,7 @@ mod recent;
 mod removal;
 mod stores;
 
+use async_nats::jetstream;
 use nats::subject::Shards;
 use schemas::event::ReceiptsBatch;
 use tokio::sync::Mutex;
@@ -44,7 +45,7 @@ impl<B: Bucket, I: Inboxes> Receipts<B, I> {
 impl<B: Bucket, I: Inboxes> Handler for Receipts<B, I> {
     type Event = ReceiptsBatch;
 
-    fn decode(&self, message: &async_nats::Message) -> Result<ReceiptsBatch, Undecodable> {
+    fn decode(&self, message: &jetstream::Message) -> Result<ReceiptsBatch, Undecodable> {
         serde_json::from_slice(&message.payload).map_err(Undecodable::new)
     }
 

@@ -1,47 +1,13 @@
 //! What the receipts worker asks of NATS, as traits: its tests stand in for
 //! the stores, with failures and other workers between any two steps.
 
-use std::{fmt, future::Future};
+use std::future::Future;
 
 use bytes::Bytes;
-use nats::{
-    Inboxes as NatsInboxes, ReceiptsKv,
-    api::Failure,
-    receipts::{PutError, Revised},
-};
+use nats::{Inboxes as NatsInboxes, ReceiptsKv, receipts::Revised};
 
 use super::fold::InboxKey;
-
-/// Why a store did not do what it was asked. Whoever gets it tries again later.
-#[derive(Debug)]
-pub(crate) struct Unavailable(Box<dyn std::error::Error + Send + Sync>);
-
-impl Unavailable {
-    pub(crate) fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
-    }
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-/// Why a value was not written.
-#[derive(Debug)]
-pub(crate) enum Unwritten {
-    /// The key has another revision.
-    Conflict,
-    /// Nobody knows whether it was.
-    Unavailable(Unavailable),
-}
+pub(crate) use crate::unavailable::{Unavailable, Unwritten};
 
 /// The receipts bucket.
 pub(crate) trait Bucket: Send + Sync + 'static {
@@ -96,10 +62,7 @@ impl Bucket for ReceiptsKv {
     }
 
     async fn put(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, Unwritten> {
-        ReceiptsKv::put(self, key, value, revision).await.map_err(|error| match error {
-            PutError::Conflict => Unwritten::Conflict,
-            error => Unwritten::Unavailable(Unavailable::new(error)),
-        })
+        Ok(ReceiptsKv::put(self, key, value, revision).await?)
     }
 }
 
@@ -115,11 +78,5 @@ impl Inboxes for NatsInboxes {
     async fn oldest(&self, inbox: InboxKey) -> Result<Option<u64>, Unavailable> {
         let page = self.read(inbox.user, inbox.device, 0, 1, 1).await?;
         Ok(page.messages.first().map(|message| message.seq))
-    }
-}
-
-impl From<Failure> for Unavailable {
-    fn from(failure: Failure) -> Self {
-        Self::new(failure)
     }
 }

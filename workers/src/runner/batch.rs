@@ -80,18 +80,24 @@ impl Batch {
         };
         // An event without a verdict is not known to be done.
         let verdicts = verdicts.into_iter().chain(std::iter::repeat(Verdict::Retry));
-        let mut done = 0;
+        let (mut done, mut retried) = (0, 0);
         for (message, verdict) in readable.iter().zip(verdicts) {
             match verdict {
                 Verdict::Done => {
                     done += 1;
                     acknowledge(worker, message, AckKind::Ack).await;
                 }
-                Verdict::Retry => put_off(worker, message).await,
+                Verdict::Retry => {
+                    retried += 1;
+                    put_off(worker, message).await;
+                }
+                Verdict::Later(pause) => {
+                    acknowledge(worker, message, AckKind::Nak(Some(pause))).await;
+                }
             }
         }
         counted(worker, "done", done);
-        counted(worker, "retry", readable.len() - done);
+        counted(worker, "retry", retried);
         for (message, reason) in &unreadable {
             put_aside(worker, bus, message, reason).await;
         }

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use async_nats::jetstream;
 use nats::Bus;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,7 +39,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
     /// Reads an event. One that cannot be read is put aside under
     /// [`nats::subject::dead`] and never comes again.
-    fn decode(&self, message: &async_nats::Message) -> Result<Self::Event, Undecodable>;
+    fn decode(&self, message: &jetstream::Message) -> Result<Self::Event, Undecodable>;
 
     /// Does what the events ask for, and says of each whether that is done. It
     /// is cut off, and all of them come again, after [`batch::LONGEST_HANDLING`].
@@ -54,8 +55,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) enum Verdict {
     /// Its effect is durable: it is acknowledged.
     Done,
-    /// It is to come again a little later.
+    /// It is to come again a little later, and later each time.
     Retry,
+    /// It is to come again after this.
+    Later(Duration),
 }
 
 /// While a batch has the turn no further one is pulled, so that whatever
