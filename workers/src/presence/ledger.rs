@@ -83,11 +83,14 @@ impl<R: Registry, B: Bucket> Ledger<R, B> {
                 Some(record) if is_online(&record) && !record.leaving => {
                     (PresenceRecord { leaving: true, ..record }, false)
                 }
-                Some(record) if !is_online(&record) && known == Some(last_seen) => return Ok(()),
+                // Written even where nothing changes: somebody who found a session
+                // before it ended may be about to write "online".
                 _ => (offline(last_seen), true),
             };
             if self.write(user, present, &record).await? && over {
-                counter!("petrel_presence_changes_total", "state" => "offline").increment(1);
+                if present.is_some_and(|present| is_online(&present.record)) {
+                    counter!("petrel_presence_changes_total", "state" => "offline").increment(1);
+                }
                 return Ok(());
             }
         }

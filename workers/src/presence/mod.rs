@@ -115,3 +115,6 @@ fn verdict(user: UserId, outcome: Result<(), impl fmt::Display>) -> Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
