@@ -25,6 +25,7 @@ pub(super) async fn list(
     Bearer(me): Bearer,
     QueryOf(whose): QueryOf<Whose>,
 ) -> Result<Json<List<Presence>>, HttpError> {
+    app.limits.lookups.take(me.user)?;
     let mut users = parse_ids(&whose.ids)?;
     let mut seen = HashSet::with_capacity(users.len());
     users.retain(|user| seen.insert(*user));
