@@ -16,7 +16,7 @@ use crate::{app::App, session::Refusal};
 /// Whose.
 #[derive(Debug, Deserialize)]
 pub(super) struct Whose {
-    ids: String,
+    ids: Option<String>,
 }
 
 /// `GET /v1/presence?ids=…`
@@ -26,7 +26,8 @@ pub(super) async fn list(
     QueryOf(whose): QueryOf<Whose>,
 ) -> Result<Json<List<Presence>>, HttpError> {
     app.limits.lookups.take(me.user)?;
-    let mut users = parse_ids(&whose.ids)?;
+    let ids = whose.ids.ok_or_else(|| HttpError::invalid("give ids"))?;
+    let mut users = parse_ids(&ids)?;
     let mut seen = HashSet::with_capacity(users.len());
     users.retain(|user| seen.insert(*user));
     let items = app.watching.look(me.user, &users).await.map_err(Refusal::from)?;
