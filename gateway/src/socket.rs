@@ -106,7 +106,14 @@ async fn open(app: &Arc<App>, connection: &mut Connection) -> Result<Open, Ended
     Ok(Open {
         app: Arc::clone(app),
         me,
-        session: Session::new(me, access.family, id.to_string(), opened, hello.receipts_after, read_receipts),
+        session: Session::new(
+            me,
+            access.family,
+            id.to_string(),
+            opened,
+            hello.receipts_after,
+            read_receipts,
+        ),
         mailbox,
         _subscription: subscription,
         registration: app.registry.enter(me, id, opened),
