@@ -3,6 +3,7 @@
 use std::{collections::HashSet, ops::Sub, time::Duration};
 
 use anyhow::Context as _;
+use async_nats::jetstream::context::StreamsError;
 use futures_util::TryStreamExt as _;
 use nats::{Bus, subject};
 use serde::Serialize;
@@ -12,6 +13,9 @@ use crate::Stack;
 
 /// Longest wait until what is delivered is deleted.
 const EMPTY_WITHIN: Duration = Duration::from_secs(30);
+/// Requests for the counters, of which each waits its turn behind all deletes
+/// that the server has been asked for.
+const TRIES: u32 = 6;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -70,9 +74,19 @@ impl Streams {
     /// # Errors
     /// When JetStream does not answer.
     pub(super) async fn writes(&self) -> anyhow::Result<Writes> {
+        let mut tries = 1;
+        loop {
+            match self.look().await {
+                Err(_) if tries < TRIES => tries += 1,
+                looked => return looked.context("cannot look at the streams"),
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Writes, StreamsError> {
         let mut writes = Writes::default();
         let mut streams = self.bus.jetstream.streams();
-        while let Some(stream) = streams.try_next().await.context("cannot look at the streams")? {
+        while let Some(stream) = streams.try_next().await? {
             let (name, stored) = (&stream.config.name, stream.state.last_sequence);
             if self.inboxes.contains(name) {
                 writes.inboxes += stored;
