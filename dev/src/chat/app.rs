@@ -228,6 +228,17 @@ impl App {
         }
     }
 
+    /// Watches those whose presence is shown.
+    ///
+    /// # Errors
+    /// When the session has ended.
+    pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
+        if let Some(users) = self.model.watch() {
+            self.client.watch(users).await?;
+        }
+        Ok(())
+    }
+
     /// The person types, or has emptied the line.
     ///
     /// # Errors

@@ -11,12 +11,14 @@ mod layout;
 mod model;
 mod options;
 mod plain;
+mod presence;
 mod rooms;
 mod screen;
 mod sign_in;
 mod state;
 mod text;
 mod told;
+mod transcript;
 mod typing;
 
 use std::{

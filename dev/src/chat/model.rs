@@ -2,24 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use schemas::{
-    Body, ChatId, MessageId, Micros, UserId, body,
+    Body, ChatId, MessageId, Millis, UserId, body,
     http::Group,
+    limits::WATCH_USERS,
     server::{Item, Receipt, Sent},
 };
 
 pub(super) use super::told::{Effect, Link, Note, Shown};
 use super::{
+    presence::Presences,
     rooms::{self, Rooms},
     text,
+    transcript::{Chat, Said, What, tick},
 };
-use crate::client::{Event, Place, Tick, Timeline, Unsent, Watermarks};
-
-/// Typing that is not renewed ends.
-const TYPING_ENDS: Duration = Duration::from_secs(6);
+use crate::client::{Event, Place, Tick, Unsent, Watermarks};
 
 /// Everything that is shown.
 #[derive(Debug)]
@@ -29,33 +29,13 @@ pub(super) struct Model {
     pub(super) rooms: Rooms,
     chats: BTreeMap<ChatId, Chat>,
     current: Option<ChatId>,
+    watched: Vec<UserId>,
     link: Link,
     watermarks: Watermarks,
-    typing: HashMap<(ChatId, UserId), Instant>,
+    presences: Presences,
     notes: VecDeque<Note>,
     effects: VecDeque<Effect>,
     nameless: Vec<UserId>,
-}
-
-#[derive(Debug, Default)]
-struct Chat {
-    said: Timeline<Said>,
-    waiting: VecDeque<(MessageId, String)>,
-    unread: usize,
-}
-
-#[derive(Debug)]
-struct Said {
-    what: What,
-    told: Option<Tick>,
-    /// For whom one's own message was, as far as that was known then.
-    audience: Vec<UserId>,
-}
-
-#[derive(Debug)]
-enum What {
-    Text(String),
-    Event(body::Event),
 }
 
 impl Model {
@@ -67,9 +47,10 @@ impl Model {
             rooms: Rooms::default(),
             chats: BTreeMap::new(),
             current: None,
+            watched: Vec::new(),
             link: Link::Connecting,
             watermarks: Watermarks::default(),
-            typing: HashMap::new(),
+            presences: Presences::default(),
             notes: VecDeque::new(),
             effects: VecDeque::new(),
             nameless: Vec::new(),
@@ -90,12 +71,12 @@ impl Model {
             Event::Disconnected { retry_in, .. } => {
                 let was_online = self.link == Link::Online;
                 self.link = Link::Waiting { until: now + retry_in };
-                self.typing.clear();
+                self.presences.forget();
                 if was_online {
                     self.inform("connection lost, reconnecting");
                 }
             }
-            Event::Message(item) => self.message(&item),
+            Event::Message(item) => self.message(now, &item),
             Event::Sent(sent) => self.sent(&sent),
             Event::Refused { id, chat, message, .. } => {
                 if let Some(text) = self.no_longer_waits(chat, &id) {
@@ -107,15 +88,11 @@ impl Model {
                 self.inform(&format!("messages to {name} wait: {code}"));
             }
             Event::Receipts(items) => items.iter().for_each(|item| self.receipt(item)),
-            Event::Typing { chat, from, on: true } => {
-                self.typing.insert((chat, from), now + TYPING_ENDS);
-            }
-            Event::Typing { chat, from, on: false } => {
-                self.typing.remove(&(chat, from));
-            }
+            Event::Presence(items) => self.presences.learn(&items),
+            Event::Typing { chat, from, on } => self.presences.types(now, chat, from, on),
             Event::Error(error) => self.inform(&text::one_line(&error.message)),
             Event::Stopped(reason) => self.inform(&reason.to_string()),
-            Event::CaughtUp | Event::ReadElsewhere(_) | Event::Presence(_) | Event::Tokens(_) => {}
+            Event::CaughtUp | Event::ReadElsewhere(_) | Event::Tokens(_) => {}
         }
     }
 
@@ -257,10 +234,36 @@ impl Model {
 
     /// Who types in the current chat.
     pub(super) fn typing(&self, now: Instant) -> Vec<&str> {
-        let here = |((chat, _), until): &(&(ChatId, UserId), &Instant)| {
-            Some(*chat) == self.current && **until > now
-        };
-        self.typing.iter().filter(here).map(|((_, user), _)| self.user_name(*user)).collect()
+        let typing = self.current.map(|chat| self.presences.typing(now, chat));
+        typing.into_iter().flatten().map(|user| self.user_name(user)).collect()
+    }
+
+    /// Who is there in the current chat, in words.
+    pub(super) fn who_is_there(&self, now: Millis) -> Option<String> {
+        let others = self.others(self.current?);
+        match (self.current?, others.as_slice()) {
+            (ChatId::User(user), [_]) => {
+                let how = self.presences.of(user, now)?;
+                Some(format!("{} {how}", self.user_name(user)))
+            }
+            _ => {
+                let online = self.presences.online(&others)?;
+                Some(format!("{online} of {} others online", others.len()))
+            }
+        }
+    }
+
+    /// Those who are to be watched: the others in the current chat; nothing
+    /// where they are watched already.
+    pub(super) fn watch(&mut self) -> Option<Vec<UserId>> {
+        let mut others = self.current.map(|chat| self.others(chat)).unwrap_or_default();
+        others.truncate(WATCH_USERS);
+        if others == self.watched {
+            return None;
+        }
+        self.presences.watch(&others);
+        self.watched.clone_from(&others);
+        Some(others)
     }
 
     /// The other chats in which something is unread.
@@ -269,11 +272,11 @@ impl Model {
         unread.map(|(id, chat)| (self.chat_name(*id), chat.unread)).collect()
     }
 
-    fn message(&mut self, item: &Item) {
+    fn message(&mut self, now: Instant, item: &Item) {
         // Somebody who just listens gets to talk to the first who says something.
         let current = *self.current.get_or_insert(item.chat);
         self.effects.push_back(Effect::Stored(item.seq));
-        self.typing.remove(&(item.chat, item.from));
+        self.presences.types(now, item.chat, item.from, false);
         self.want_name(item.chat);
         self.want_name(ChatId::User(item.from));
         if let Ok(Body::Event(event)) = item.body.typed() {
@@ -342,17 +345,21 @@ impl Model {
     fn audience(&self, chat: ChatId) -> Vec<UserId> {
         match chat {
             ChatId::User(user) => vec![user],
-            ChatId::Group(group) => {
-                let members = self.rooms.members(group).iter();
-                members.copied().filter(|member| *member != self.me).collect()
-            }
+            ChatId::Group(_) => self.others(chat),
         }
     }
 
+    /// Who is in this chat besides oneself.
+    fn others(&self, chat: ChatId) -> Vec<UserId> {
+        let people = match &chat {
+            ChatId::User(user) => std::slice::from_ref(user),
+            ChatId::Group(group) => self.rooms.members(*group),
+        };
+        people.iter().copied().filter(|user| *user != self.me).collect()
+    }
+
     fn no_longer_waits(&mut self, chat: ChatId, id: &MessageId) -> Option<String> {
-        let waiting = &mut self.chats.get_mut(&chat)?.waiting;
-        let place = waiting.iter().position(|(waits, _)| waits == id)?;
-        waiting.remove(place).map(|(_, text)| text)
+        self.chats.get_mut(&chat)?.no_longer_waits(id)
     }
 
     fn want_name(&mut self, chat: ChatId) {
@@ -371,12 +378,6 @@ impl Model {
     pub(super) fn user_name(&self, user: UserId) -> &str {
         self.names.get(&user).map_or("somebody", String::as_str)
     }
-}
-
-/// How far a message got with all it was for.
-fn tick(watermarks: &Watermarks, chat: ChatId, ts: Micros, audience: &[UserId]) -> Tick {
-    let ticks = audience.iter().map(|user| watermarks.tick(chat, *user, ts));
-    ticks.min().unwrap_or(Tick::Sent)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crossterm::{
     },
 };
 use futures_util::StreamExt as _;
+use schemas::Millis;
 
 use super::{
     app::{App, Happening, describe},
@@ -99,6 +100,7 @@ impl Screen {
         loop {
             self.take_news();
             self.app.ask_names();
+            self.app.watch().await?;
             self.draw()?;
             self.app.shown().await?;
             tokio::select! {
@@ -234,7 +236,8 @@ impl Screen {
         stdout.flush()
     }
 
-    /// The line above the input: who types, what was told, what is unread elsewhere.
+    /// The line above the input: who types or is there, what was told, what is
+    /// unread elsewhere.
     fn status(&self, now: Instant) -> String {
         let model = &self.app.model;
         let mut parts = Vec::new();
@@ -244,6 +247,8 @@ impl Screen {
         let typing = model.typing(now);
         if !typing.is_empty() {
             parts.push(format!("{} is typing…", one_line(&typing.join(", "))));
+        } else if let Some(there) = model.who_is_there(Millis::now()) {
+            parts.push(one_line(&there));
         }
         let unread = model.unread();
         if !unread.is_empty() {

@@ -127,3 +127,17 @@ async fn who_types_is_shown_and_typing_is_told() {
     assert_eq!(item.body.get(), r#"{"kind":"text","text":"hello"}"#);
     alice.leave().await;
 }
+
+#[tokio::test]
+async fn who_is_there_is_shown_and_when_they_were() {
+    let [bob] = Person::several().await;
+    let folder = TempDir::new().unwrap();
+    let name = format!("t{:08x}", rand::random::<u32>());
+    let mut alice = Terminal::start(&name, &bob.name, &folder).await;
+    alice.shows(&format!("{} is offline", bob.name)).await;
+    let b = bob.connect(SECOND).await;
+    alice.shows(&format!("{} is online", bob.name)).await;
+    b.hangs_up().await;
+    alice.shows(&format!("{} was last seen just now", bob.name)).await;
+    alice.leave().await;
+}

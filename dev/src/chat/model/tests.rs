@@ -1,6 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use schemas::{GroupId, RawBody, body::Role, http::GroupMember};
+use schemas::{
+    GroupId, Micros, RawBody,
+    body::Role,
+    http::GroupMember,
+    server::{Presence, PresenceState},
+};
 
 use super::*;
 
@@ -90,7 +95,6 @@ fn who_types_is_shown_until_they_say_something_or_stop() {
     let now = Instant::now();
     model.apply(now, typing(true));
     assert_eq!(model.typing(now), ["bob"]);
-    assert_eq!(model.typing(now + TYPING_ENDS), [""; 0]);
     model.apply(now, typing(false));
     assert_eq!(model.typing(now), [""; 0]);
     model.apply(now, typing(true));
@@ -216,4 +220,30 @@ fn who_types_in_a_group_is_shown_there() {
     assert_eq!(typing, ["bob", "carol"]);
     model.talk_to(user(2), "bob");
     assert_eq!(model.typing(now), [""; 0]);
+}
+
+#[test]
+fn those_one_talks_with_are_watched_and_told_of() {
+    let mut model = model();
+    let there = |n| Presence { user: user(n), state: PresenceState::Online, last_seen: None };
+    let now = Millis::now();
+    assert_eq!((model.watch(), model.who_is_there(now)), (None, None));
+    model.talk_to(user(2), "bob");
+    assert_eq!(model.watch(), Some(vec![user(2)]));
+    assert_eq!(model.watch(), None, "they are watched already");
+    assert_eq!(model.who_is_there(now), None, "it is not known yet");
+    apply(&mut model, Event::Presence(vec![there(2)]));
+    assert_eq!(model.who_is_there(now).unwrap(), "bob is online");
+
+    let members = vec![user(1), user(2), user(3)];
+    let created = body::Event::GroupCreated { name: "chess".into(), members };
+    apply(&mut model, in_group(1, 2, &Body::Event(created)));
+    model.talk_in(club());
+    assert_eq!(model.watch(), Some(vec![user(2), user(3)]));
+    assert_eq!(model.who_is_there(now).unwrap(), "1 of 2 others online");
+    let left = body::Event::MemberLeft { user: user(3) };
+    apply(&mut model, in_group(2, 3, &Body::Event(left)));
+    assert_eq!(model.watch(), Some(vec![user(2)]));
+    model.talk_in(ChatId::User(user(1)));
+    assert_eq!((model.watch(), model.who_is_there(now)), (Some(vec![]), None));
 }
