@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long the head of a request may take, with the time in which nothing is
-/// asked before it.
-const HEAD: Duration = Duration::from_secs(30);
+/// asked before it. A load balancer that keeps idle connections, for 60 s as
+/// most do, must not find them closed.
+const HEAD: Duration = Duration::from_secs(75);
 /// How long nobody is let in when that failed: most likely for want of file
 /// descriptors, which come back when others go.
 const EXHAUSTED: Duration = Duration::from_millis(200);

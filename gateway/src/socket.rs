@@ -217,6 +217,10 @@ impl Open {
 
     fn received(&mut self, received: Received, actions: &mut Vec<Action>) -> Result<(), Ended> {
         self.registration.heard = Instant::now();
+        let is_frame = matches!(received, Received::Text(_) | Received::Binary);
+        if is_frame && self.app.limits.frames.take(self.me.user).is_err() {
+            return Err(Some(CloseCode::RateLimited));
+        }
         let frame = match received {
             Received::Text(text) => client::Frame::parse(&text),
             Received::Binary => Err(FrameError::bad("frames are text")),

@@ -20,7 +20,7 @@ pub enum CloseCode {
     Silent = 4408,
     /// This device connected elsewhere; the newer socket wins: do not reconnect.
     Replaced = 4409,
-    /// Too many connects: back off.
+    /// Too many connects, or a flood of frames: back off.
     RateLimited = 4429,
 }
 
@@ -54,7 +54,7 @@ impl CloseCode {
             Self::Unauthorized => "token refused, expired or revoked",
             Self::Silent => "no hello in time, or silent",
             Self::Replaced => "this device connected elsewhere",
-            Self::RateLimited => "too many connects, back off",
+            Self::RateLimited => "too many connects or frames, back off",
         }
     }
 

@@ -25,6 +25,7 @@ async fn stack() -> &'static Stack {
             ("USER_LIMIT_SENDS", "10,1/h"),
             ("USER_LIMIT_COPIES", "5,1/h"),
             ("USER_LIMIT_CONNECTS", "3,1/h"),
+            ("USER_LIMIT_FRAMES", "300,1/h"),
             ("USER_LIMIT_RENEWALS", "2,1/h"),
             ("USER_LIMIT_GROUPS", "2,1/h"),
             ("USER_LIMIT_GROUP_CHANGES", "2,1/h"),

@@ -89,6 +89,9 @@ limits! {
     /// Sockets that a user opens.
     connects per UserId: "30,20/min",
         "user-limit-connects", "PETREL_USER_LIMIT_CONNECTS", "connects";
+    /// Frames that a user sends, of whatever type; beyond it the socket closes.
+    frames per UserId: "5000,1000/s",
+        "user-limit-frames", "PETREL_USER_LIMIT_FRAMES", "frames";
     /// Renewals of a user's tokens, on HTTP or on a socket.
     renewals per UserId: "30,20/min",
         "user-limit-renewals", "PETREL_USER_LIMIT_RENEWALS", "new tokens";

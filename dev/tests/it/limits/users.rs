@@ -81,6 +81,17 @@ async fn who_connects_too_often_is_closed_with_4429() {
 }
 
 #[tokio::test]
+async fn a_flood_of_frames_closes_with_4429() {
+    let [alice] = Person::several_on(stack().await).await;
+    let mut line = alice.connect(FIRST).await;
+    // The last is one too many, though it asks for nothing.
+    for _ in 0..301 {
+        line.say(json!({"type": "ack", "seq": 0})).await;
+    }
+    line.is_closed(CloseCode::RateLimited).await;
+}
+
+#[tokio::test]
 async fn frames_are_refused_by_their_type_and_typing_is_shed() {
     let [alice, bob] = Person::several_on(stack().await).await;
     let (mut a, mut b) = (alice.connect(FIRST).await, bob.connect(FIRST).await);
