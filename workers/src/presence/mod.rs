@@ -1,5 +1,5 @@
 //! The presence worker: it makes "online" and "last seen" of the registry of
-//! sessions (ADR 10).
+//! sessions (ADR 11).
 //!
 //! Events only say whom to look at. What is written follows from what the
 //! registry holds by then, so that it does not matter how often an event comes,
