@@ -84,6 +84,8 @@ pub(crate) struct Feed {
     parked: Vec<Live>,
     /// Something beyond `position` may be in the store only.
     behind: bool,
+    /// The next read is one of the leader, whatever replicas have shown.
+    leader: bool,
     /// How many reads in a row did not get to `known`.
     fruitless: u8,
     /// The last message taken.
@@ -102,6 +104,7 @@ impl Default for Feed {
             reading: None,
             parked: Vec::new(),
             behind: true,
+            leader: false,
             fruitless: 0,
             taken: 0,
             caught_up_at: None,
@@ -140,7 +143,7 @@ impl Feed {
     pub(crate) fn look_at_leader(&mut self) {
         debug_assert!(self.reading.is_none());
         self.behind = true;
-        self.fruitless = self.fruitless.max(REPLICA_READS);
+        self.leader = true;
     }
 
     /// The read to start now, if one is due and there is room for what it brings.
@@ -150,7 +153,7 @@ impl Feed {
             return None;
         }
         self.behind = false;
-        let leader = self.fruitless >= REPLICA_READS;
+        let leader = std::mem::take(&mut self.leader) || self.fruitless >= REPLICA_READS;
         let read = Read { from: self.position + 1, items: room, attempt: self.fruitless, leader };
         self.reading = Some(read);
         Some(read)
