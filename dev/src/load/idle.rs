@@ -99,14 +99,14 @@ pub(super) async fn run(target: &Target, options: &Idle) -> anyhow::Result<IdleR
     let connecting = started.elapsed();
 
     let stop = CancellationToken::new();
-    let (tracker, ended) = (TaskTracker::new(), Arc::new(AtomicU64::new(0)));
+    let (tracker, ended) = (TaskTracker::new(), Ended::default());
     for connected in connected {
-        tracker.spawn(stay(connected, stop.clone(), Arc::clone(&ended)));
+        tracker.spawn(stay(connected, stop.clone(), ended.clone()));
     }
     let all_connected = settled(target, "settling").await;
     wait("holding", hold).await;
     let held = settled(target, "settling").await;
-    let disconnected = ended.load(Relaxed);
+    let disconnected = ended.count();
     stop.cancel();
     tracker.close();
     tracker.wait().await;
@@ -135,12 +135,22 @@ pub(super) async fn run(target: &Target, options: &Idle) -> anyhow::Result<IdleR
     })
 }
 
+/// How many connections ended by themselves; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ended(Arc<AtomicU64>);
+
+impl Ended {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// Stays connected, answering pings.
-async fn stay(mut connected: Connected, stop: CancellationToken, ended: Arc<AtomicU64>) {
+pub(super) async fn stay(mut connected: Connected, stop: CancellationToken, ended: Ended) {
     let closed =
         async { while !matches!(connected.socket.receive().await, Received::Closed(_)) {} };
     if stop.run_until_cancelled(closed).await.is_some() {
-        ended.fetch_add(1, Relaxed);
+        ended.0.fetch_add(1, Relaxed);
         return;
     }
     // It is over: how the socket ends does not matter.

@@ -12,6 +12,7 @@ mod options;
 mod pace;
 mod people;
 mod person;
+mod presence;
 mod process;
 mod progress;
 mod reconnect;
@@ -85,6 +86,7 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
         Command::Traffic(traffic) => traffic::run(&target, traffic).await?.into(),
         Command::Groups(groups) => Box::new(groups::run(&target, groups).await?).into(),
         Command::Idle(idle) => idle::run(&target, idle).await?.into(),
+        Command::Presence(presence) => presence::run(&target, presence).await?.into(),
         Command::Reconnect(reconnect) => reconnect::run(&target, reconnect).await?.into(),
         Command::Backlog(backlog) => backlog::run(&target, backlog).await?.into(),
     };

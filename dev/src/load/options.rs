@@ -129,6 +129,8 @@ pub(super) enum Command {
     Groups(Groups),
     /// People are connected and say nothing: memory per connection
     Idle(Idle),
+    /// People come online and stay: CPU, and until a watcher is told
+    Presence(Presence),
     /// All people of one gateway lose it and come back on another
     Reconnect(Reconnect),
     /// One person comes back to a long backlog
@@ -236,6 +238,22 @@ pub(super) struct Idle {
     /// Seconds they stay; above 25, the server's pings are part of it
     #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECS))]
     pub(super) hold: u64,
+}
+
+/// People come online.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Presence {
+    /// People who are online, and whom nobody watches
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) connections: u32,
+
+    /// Seconds they stay before anybody else comes
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_SECS))]
+    pub(super) hold: u64,
+
+    /// More people, who come one after the other while somebody watches them
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(super) changes: u32,
 }
 
 /// A gateway is killed.

@@ -10,6 +10,7 @@ use super::{
     groups::{GroupsReport, Measured},
     idle::{IdleReport, Memory},
     latency::Percentiles,
+    presence::PresenceReport,
     process::kib,
     reconnect::ReconnectReport,
     target::{Cpu, Environment},
@@ -32,6 +33,7 @@ pub(super) enum Outcome {
     Traffic(TrafficReport),
     Groups(Box<GroupsReport>),
     Idle(IdleReport),
+    Presence(PresenceReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport),
 }
@@ -43,6 +45,7 @@ impl Report {
             Outcome::Traffic(it) => it.faults.is_none(),
             Outcome::Groups(it) => it.faults.is_none(),
             Outcome::Idle(it) => it.disconnected == 0,
+            Outcome::Presence(it) => it.disconnected == 0,
             Outcome::Reconnect(it) => it.faults.is_none(),
             Outcome::Backlog(it) => it.faults.is_none(),
         }
@@ -63,6 +66,7 @@ outcome_from!(
     Traffic(TrafficReport),
     Groups(Box<GroupsReport>),
     Idle(IdleReport),
+    Presence(PresenceReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport)
 );
@@ -74,6 +78,7 @@ impl fmt::Display for Report {
             Outcome::Traffic(it) => it.fmt(f),
             Outcome::Groups(it) => it.fmt(f),
             Outcome::Idle(it) => it.fmt(f),
+            Outcome::Presence(it) => it.fmt(f),
             Outcome::Reconnect(it) => it.fmt(f),
             Outcome::Backlog(it) => it.fmt(f),
         }
@@ -212,6 +217,17 @@ impl fmt::Display for IdleReport {
         writeln!(f, "gateways         {}", self.gateways)?;
         writeln!(f, "nats-servers     {}", self.nats)?;
         writeln!(f, "\nconnections that ended by themselves: {disconnected}")
+    }
+}
+
+impl fmt::Display for PresenceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} people came online, and stayed for {} s", self.online, self.held_seconds)?;
+        writeln!(f, "CPU seconds per 1,000 who came: {}", self.connecting)?;
+        writeln!(f, "CPU seconds per second while they stayed: {}\n", self.held)?;
+        writeln!(f, "{PERCENTILES}")?;
+        latency(f, "hello → watcher", &self.change_to_watcher)?;
+        writeln!(f, "\nconnections that ended by themselves: {}", self.disconnected)
     }
 }
 
