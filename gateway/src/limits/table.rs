@@ -87,7 +87,7 @@ limits! {
     copies per UserId: "3000,500/s",
         "user-limit-copies", "PETREL_USER_LIMIT_COPIES", "copies of group messages";
     /// Sockets that a user opens.
-    connects per UserId: "30,20/min",
+    connects per UserId: "60,60/min",
         "user-limit-connects", "PETREL_USER_LIMIT_CONNECTS", "connects";
     /// Frames that a user sends, of whatever type; beyond it the socket closes.
     frames per UserId: "5000,1000/s",
@@ -96,7 +96,7 @@ limits! {
     renewals per UserId: "30,20/min",
         "user-limit-renewals", "PETREL_USER_LIMIT_RENEWALS", "new tokens";
     /// Groups that a user makes.
-    groups per UserId: "20,30/h",
+    groups per UserId: "30,60/h",
         "user-limit-groups", "PETREL_USER_LIMIT_GROUPS", "new groups";
     /// Changes that a user makes to groups: members, roles, names.
     group_changes per UserId: "200,60/min",
@@ -126,11 +126,11 @@ limits! {
     connects_from per Address: "2000,200/s",
         "address-limit-connects", "PETREL_ADDRESS_LIMIT_CONNECTS", "connects from your address";
     /// Users who register from an address.
-    registrations_from per Address: "30,60/h",
+    registrations_from per Address: "200,100/h",
         "address-limit-registrations", "PETREL_ADDRESS_LIMIT_REGISTRATIONS",
         "registrations from your address";
     /// Logins from an address, right or wrong.
-    logins_from per Address: "60,30/min",
+    logins_from per Address: "200,60/min",
         "address-limit-logins", "PETREL_ADDRESS_LIMIT_LOGINS", "logins from your address";
     /// Renewals of tokens from an address.
     renewals_from per Address: "300,30/s",
