@@ -197,7 +197,7 @@ pub struct PresenceRecord {
 }
 
 /// What whoever changes a group asks of every gateway. Each answers, with its
-/// [`GatewayId`](crate::GatewayId), when it is so.
+/// [`GatewayId`], when it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum GroupBarrier {
