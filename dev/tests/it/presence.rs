@@ -90,6 +90,21 @@ async fn a_second_device_and_a_change_of_gateways_keep_one_online() {
 }
 
 #[tokio::test]
+async fn a_poll_is_a_sign_of_life_and_makes_nobody_online() {
+    let [alice, bob] = Person::several().await;
+    let mut a = alice.connect(FIRST).await;
+    a.watches(&[&bob]).await;
+    assert_eq!(a.hears_presence().await, [offline(&bob)]);
+    let before = Millis::now();
+    for gateway in [FIRST, SECOND] {
+        let items: Value = bob.at(gateway).get("/v1/inbox?wait=0").await.unwrap();
+        assert_eq!(items, json!({"items": []}));
+        let last_seen = hears_last_seen(&mut a, &bob).await;
+        assert!((before..=Millis::now()).contains(&last_seen), "{last_seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_watch_replaces_the_one_before() {
     let [alice, bob, carol] = Person::several().await;
     let mut a = alice.connect(FIRST).await;
