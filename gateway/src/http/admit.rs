@@ -1,10 +1,11 @@
-//! What comes before every call: who asks, and whether it is too often.
+//! What every call has around it: who asks, whether it is too often, and that
+//! nobody keeps the answer on its way.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State},
-    http::request::Parts,
+    http::{HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -26,7 +27,14 @@ pub(super) async fn admit(
         return HttpError::from(refusal).into_response();
     }
     request.extensions_mut().insert(address);
-    next.run(request).await
+    let is_personal = request.uri().path().starts_with("/v1/");
+    let mut response = next.run(request).await;
+    if is_personal {
+        // Tokens, messages and what people say of themselves.
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
 }
 
 impl FromRequestParts<Arc<App>> for Address {

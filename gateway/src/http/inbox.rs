@@ -88,8 +88,6 @@ impl IntoResponse for Polled {
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
-        // What is acknowledged is to be in no store.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.leaving {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

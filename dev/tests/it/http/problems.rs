@@ -141,6 +141,18 @@ async fn other_paths_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
+async fn no_cache_keeps_what_is_personal() {
+    let [alice] = Person::several().await;
+    for operation in operations() {
+        // Its token is needed for the others.
+        let token = (operation.id != "logout").then(|| alice.account.token());
+        let answer = ask(operation, &path(operation), token, Some("{}")).await;
+        let is_personal = operation.path.starts_with("/v1/");
+        assert_eq!(answer.header("cache-control"), is_personal.then_some("no-store"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_scheme_of_a_token_has_no_case() {
     let [alice] = Person::several().await;
     let stack = crate::support::shared_stack().await;
