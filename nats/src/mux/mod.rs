@@ -1,6 +1,7 @@
 //! One connection, very many subscriptions.
 //!
-//! A gateway holds two subscriptions for every connected device. async-nats
+//! A gateway holds a subscription for every connected device, and one for every
+//! user who is watched. async-nats
 //! gives each a channel of its own, whose first block alone takes about 6 KiB;
 //! here a subscription is a table entry, and its messages go straight into the
 //! session's mailbox (ADR 0001). Everything that is published still goes
