@@ -111,6 +111,8 @@ impl ServerError {
     /// The first copy of this `Nats-Msg-Id` is still being replicated.
     const DUPLICATE_IN_PROCESS: u16 = 10_158;
     const STREAM_OFFLINE: [u16; 2] = [10_118, 10_194];
+    /// No node can take a copy; only the text tells whether one is merely away.
+    const NO_PEERS: u16 = 10_005;
     /// What is temporary, in the manner of HTTP.
     const UNAVAILABLE: u16 = 503;
 
@@ -119,6 +121,9 @@ impl ServerError {
         (self.status == Self::UNAVAILABLE && !self.is_limit())
             || self.number == Self::NOT_LEADER
             || self.number == Self::DUPLICATE_IN_PROCESS
+            // The leader has not heard from that node for a few seconds, as when
+            // the cluster has just started or the machines are busy.
+            || (self.number == Self::NO_PEERS && self.description.contains("peer offline"))
             || Self::STREAM_OFFLINE.contains(&self.number)
     }
 
@@ -283,6 +288,10 @@ mod tests {
         assert!(error(503, 10_008, "JetStream system temporarily unavailable").is_transient());
         assert!(error(500, 10_009, "JetStream cluster can not handle request").is_transient());
         assert!(error(409, 10_158, "duplicate message id is in process").is_transient());
+        let away = "no suitable peers for placement, peer offline";
+        assert!(error(400, 10_005, away).is_transient());
+        let never = "no suitable peers for placement, insufficient storage";
+        assert!(!error(400, 10_005, never).is_transient());
         assert!(!error(404, 10_059, "stream not found").is_transient());
         assert!(!error(400, 10_071, "wrong last sequence: 5").is_transient());
         for transient in [ApiError::TimedOut, ApiError::NotConnected, ApiError::NoResponders] {
