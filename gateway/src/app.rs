@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nats::{bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
+use nats::{MediaQueue, bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
 use schemas::{DeviceId, ErrorCode, UserId, event::Notice};
-use store::{Directory, DirectoryError, Family};
+use store::{Directory, DirectoryError, Family, Objects};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -43,6 +43,12 @@ pub(crate) struct App {
     pub receipts: ReceiptsKv,
     /// Users and devices.
     pub directory: Arc<dyn Directory>,
+    /// The bytes of media.
+    #[allow(dead_code, reason = "the endpoints of media are about to come")]
+    pub objects: Objects,
+    /// To the media worker.
+    #[allow(dead_code, reason = "the endpoints of media are about to come")]
+    pub media: MediaQueue,
     /// What of them is cached.
     pub roster: Roster,
     /// Whether it is all there is, for now.

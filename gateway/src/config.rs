@@ -6,7 +6,7 @@ use base64::Engine as _;
 use clap::Parser;
 use nats::options::NatsOptions;
 use schemas::limits;
-use store::DirectoryOptions;
+use store::{DirectoryOptions, objects::ObjectsOptions};
 
 use crate::{address::ProxyOptions, limits::LimitOptions};
 
@@ -21,6 +21,10 @@ pub struct Config {
     /// Where users and groups are.
     #[command(flatten)]
     pub directory: DirectoryOptions,
+
+    /// Where the bytes of media are.
+    #[command(flatten)]
+    pub objects: ObjectsOptions,
 
     /// Address for clients.
     #[arg(long, env = "PETREL_LISTEN", default_value = "127.0.0.1:8080")]

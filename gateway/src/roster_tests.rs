@@ -3,7 +3,7 @@
 use std::{future::pending, io, sync::Mutex};
 
 use async_trait::async_trait;
-use schemas::{ChatId, GroupId, MediaId, Micros};
+use schemas::{ChatId, GroupId, MediaId, Micros, PushTarget};
 use store::{
     Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
     MediaOutcome, NewDevice, NewMedia, NewUser, PasswordHash, RefreshClaim, Rotation, UserPatch,
@@ -86,6 +86,22 @@ impl Directory for OneUser {
         Err(refused())
     }
     async fn renew_family(&self, _: UserId, _: DeviceId) -> Result<Device, DirectoryError> {
+        Err(refused())
+    }
+    async fn set_push(
+        &self,
+        _: UserId,
+        _: DeviceId,
+        _: Option<PushTarget>,
+    ) -> Result<(), DirectoryError> {
+        Err(refused())
+    }
+    async fn drop_push(
+        &self,
+        _: UserId,
+        _: DeviceId,
+        _: &PushTarget,
+    ) -> Result<bool, DirectoryError> {
         Err(refused())
     }
     async fn rotate_token(

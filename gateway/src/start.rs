@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use nats::{Bus, Inboxes, PresenceKv, ReceiptsKv, mux::Mux, subject};
+use nats::{Bus, Inboxes, MediaQueue, PresenceKv, ReceiptsKv, mux::Mux, subject};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -180,6 +180,7 @@ async fn app(
     let bus = Bus::connect(&config.nats, &name).await?;
     bus.ready().await?;
     let directory = store::open(&config.directory, &bus).await?;
+    let objects = store::Objects::open(&config.objects)?;
     let absence = Absence::default();
     let roster = Roster::new(Arc::clone(&directory), absence.clone());
     let tasks = TaskTracker::new();
@@ -215,6 +216,8 @@ async fn app(
         absence,
         groups,
         directory,
+        objects,
+        media: MediaQueue::new(bus.clone()),
         bus,
         config,
     };

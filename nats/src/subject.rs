@@ -135,6 +135,15 @@ pub(crate) const RECEIPTS_WILDCARD: &str = "receipts.>";
 /// The durable consumer that all receipts workers share.
 pub const RECEIPTS_CONSUMER: &str = "receipts";
 
+/// The work queue of the media workers.
+pub const MEDIA_STREAM: &str = "MEDIA";
+/// Its subject.
+pub const MEDIA_ARRIVED: &str = "media.arrived";
+/// All that it takes.
+pub(crate) const MEDIA_WILDCARD: &str = "media.>";
+/// The durable consumer that all media workers share.
+pub const MEDIA_CONSUMER: &str = "media";
+
 /// The bucket of watermarks; its stream is `KV_receipts`.
 pub const RECEIPTS_BUCKET: &str = "receipts";
 /// Where the bucket of watermarks is republished.

@@ -27,6 +27,9 @@ const RECEIPTS_IN_HAND: i64 = 1_024;
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Pull requests of all workers that may wait at the server.
 const WAITING: i64 = 512;
+/// Uploads in the hands of all workers together; those that are still awaited
+/// among them.
+const MEDIA_IN_HAND: i64 = 65_536;
 /// Changes of the registry in the hands of all workers together; those that
 /// wait for a device to come back among them.
 const SESSIONS_IN_HAND: i64 = 65_536;
@@ -84,6 +87,7 @@ impl Topology {
     pub fn streams(&self) -> Vec<stream::Config> {
         let mut streams: Vec<_> = self.shards.all().map(|shard| self.inbox(shard)).collect();
         streams.push(self.receipts());
+        streams.push(self.media());
         streams.push(self.bucket(subject::RECEIPTS_BUCKET, Some(subject::RECEIPTS_REPUBLISHED)));
         streams.push(self.bucket(subject::DIRECTORY_BUCKET, None));
         streams.push(self.gateways());
@@ -96,10 +100,12 @@ impl Topology {
     /// All durable consumers.
     pub fn consumers(&self) -> Vec<Consumer> {
         let receipts = consumer(subject::RECEIPTS_STREAM, subject::RECEIPTS_CONSUMER);
+        let media = consumer(subject::MEDIA_STREAM, subject::MEDIA_CONSUMER);
         let sessions = consumer(subject::SESSIONS_STREAM, subject::SESSIONS_CONSUMER);
         let leases = consumer(subject::GATEWAYS_STREAM, subject::GATEWAYS_CONSUMER);
         vec![
             receipts(RECEIPTS_IN_HAND, ""),
+            media(MEDIA_IN_HAND, ""),
             sessions(SESSIONS_IN_HAND, subject::SESSIONS_PATTERN),
             leases(LEASES_IN_HAND, ""),
         ]
@@ -131,6 +137,16 @@ impl Topology {
             discard: DiscardPolicy::New,
             max_bytes: RECEIPTS_BYTES,
             ..self.stream(subject::RECEIPTS_STREAM.to_owned())
+        }
+    }
+
+    /// On disk: nobody else remembers that an upload is to be looked at.
+    fn media(&self) -> stream::Config {
+        stream::Config {
+            subjects: vec![subject::MEDIA_WILDCARD.to_owned()],
+            retention: RetentionPolicy::WorkQueue,
+            discard: DiscardPolicy::New,
+            ..self.stream(subject::MEDIA_STREAM.to_owned())
         }
     }
 

@@ -67,7 +67,7 @@ pub struct Media {
     pub caption: Option<String>,
 }
 
-/// What happened to a group; the message's `from` is who did it.
+/// What happened to a group, or to an upload; the message's `from` is who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event")]
 pub enum Event {
@@ -110,6 +110,33 @@ pub enum Event {
         user: UserId,
         /// The new role.
         role: Role,
+    },
+    /// An upload was looked at and is served. Told to the devices of who
+    /// uploaded it, in the note to self.
+    #[serde(rename = "media.ready")]
+    MediaReady {
+        /// The upload.
+        media: MediaId,
+        /// What it is, by its content (RFC 6838).
+        mime: String,
+        /// How many bytes are served.
+        size: u64,
+        /// Pixels across, of a picture.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        width: Option<u32>,
+        /// Pixels down, of a picture.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        height: Option<u32>,
+        /// Whether there is a small picture of it.
+        thumbnail: bool,
+    },
+    /// An upload was looked at and is not served. Told as `media.ready` is.
+    #[serde(rename = "media.rejected")]
+    MediaRejected {
+        /// The upload.
+        media: MediaId,
+        /// Why, for people.
+        reason: String,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ChatId, DeviceId, GatewayId, GroupId, UserId},
+    id::{ChatId, DeviceId, GatewayId, GroupId, MediaId, UserId},
     server::PresenceState,
     time::{Micros, Millis},
 };
@@ -158,6 +158,14 @@ pub enum Notice {
         /// Started, or stopped.
         on: bool,
     },
+}
+
+/// What a gateway tells the media worker: the bytes of these media are there, or
+/// may be by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaArrived {
+    /// Which.
+    pub media: MediaId,
 }
 
 /// The value under a session's key in the registry.

@@ -53,6 +53,7 @@ macro_rules! directory_contract {
             devices::the_last_places_have_no_more_winners_than_there_are,
             devices::unlinking_again_is_no_error,
             devices::a_stranger_has_no_devices,
+            devices::a_device_is_woken_as_was_said_last,
             tokens::a_token_is_good_for_its_successor,
             tokens::presented_at_once_it_is_issued_for_each,
             tokens::a_reuse_revokes_once,

@@ -1,7 +1,7 @@
 //! The directory's contract.
 
 use async_trait::async_trait;
-use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, UserId, body::Role};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, PushTarget, UserId, body::Role};
 
 use crate::{
     error::DirectoryError,
@@ -40,6 +40,7 @@ use crate::{
 /// | `link_device`, `unlink_device` | devices |
 /// | `renew_family`, `rotate_token` when `Revoked` | a device's family, and so which access tokens are good |
 /// | `block`, `unblock` | the blocked users |
+/// | `set_push`, `drop_push` | how a device is woken, which only the push worker caches |
 ///
 /// `create_user` makes an id that nobody can have cached, and `rotate_token`
 /// when `Issued` moves only numbers that no cache is asked for.
@@ -112,6 +113,31 @@ pub trait Directory: Send + Sync + 'static {
     /// [`NotFound`](DirectoryError::NotFound) for an unknown user, or a device
     /// that is not linked.
     async fn renew_family(&self, user: UserId, device: DeviceId) -> Result<Device, DirectoryError>;
+
+    /// Says how a device is woken from now on; nothing: not at all. A login on
+    /// the device keeps it, unlinking ends it.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user, or a device
+    /// that is not linked.
+    async fn set_push(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: Option<PushTarget>,
+    ) -> Result<(), DirectoryError>;
+
+    /// Forgets that a device is woken so, unless it is woken in another way by
+    /// now. Answers whether it was.
+    ///
+    /// # Errors
+    /// [`NotFound`](DirectoryError::NotFound) for an unknown user.
+    async fn drop_push(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: &PushTarget,
+    ) -> Result<bool, DirectoryError>;
 
     /// Presents a refresh token at `now` and carries out what it means
     /// ([`TokenState::present`](crate::TokenState::present)).

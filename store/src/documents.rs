@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use async_trait::async_trait;
-use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, Millis, UserId};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, Millis, PushTarget, UserId};
 
 use crate::{
     directory::Directory,
@@ -186,6 +186,32 @@ impl<S: Documents> Directory for S {
         self.edit_user(user, |mut user, _| {
             let device = user.renew_family(device)?;
             Ok(Decision::Store(user, device))
+        })
+        .await
+    }
+
+    async fn set_push(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: Option<PushTarget>,
+    ) -> Result<(), DirectoryError> {
+        self.edit_user(user, |mut user, _| {
+            let changed = user.set_push(device, target.clone())?;
+            Ok(store_if(changed, user, ()))
+        })
+        .await
+    }
+
+    async fn drop_push(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: &PushTarget,
+    ) -> Result<bool, DirectoryError> {
+        self.edit_user(user, |mut user, earlier| {
+            let dropped = user.drop_push(device, target);
+            Ok(store_if(dropped, user, dropped || earlier.is_some()))
         })
         .await
     }

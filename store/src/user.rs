@@ -6,7 +6,7 @@
 use std::fmt;
 
 use schemas::{
-    DeviceId, MediaId, Millis, UserId,
+    DeviceId, MediaId, Millis, PushTarget, UserId,
     http::{PatchMe, PatchSettings, Settings},
 };
 
@@ -51,6 +51,8 @@ pub struct Device {
     pub linked: Millis,
     /// How far its refresh tokens have come.
     pub tokens: TokenState,
+    /// How it is woken while it is not connected.
+    pub push: Option<PushTarget>,
 }
 
 /// A registration. The caller has checked the lengths of its fields.

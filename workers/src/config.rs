@@ -4,6 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use clap::Parser;
 use nats::NatsOptions;
+use store::{DirectoryOptions, objects::ObjectsOptions};
 
 /// The workers: what Petrel does behind the scenes. Run as many as you like.
 #[derive(Debug, Clone, Parser)]
@@ -12,6 +13,14 @@ pub struct Config {
     /// Where NATS is.
     #[command(flatten)]
     pub nats: NatsOptions,
+
+    /// Where users and groups are.
+    #[command(flatten)]
+    pub directory: DirectoryOptions,
+
+    /// Where the bytes of media are.
+    #[command(flatten)]
+    pub objects: ObjectsOptions,
 
     /// Address for the operator: /live, /ready, /metrics. Keep it off the internet.
     #[arg(long, env = "PETREL_WORKER_ADMIN_LISTEN", default_value = "127.0.0.1:0")]

@@ -121,7 +121,7 @@ fn receipts_worker(
 ) -> Runner<Receipts<ReceiptsKv, Inboxes>> {
     let source = Source {
         worker: "receipts",
-        stream: subject::RECEIPTS_STREAM,
+        stream: subject::RECEIPTS_STREAM.into(),
         consumer: subject::RECEIPTS_CONSUMER,
     };
     let (bucket, inboxes) = (ReceiptsKv::new(bus.clone()), Inboxes::new(bus.clone()));
@@ -137,7 +137,7 @@ fn presence_worker(
 ) -> Runner<Presence<presence::Nats, presence::Nats>> {
     let source = Source {
         worker: "presence",
-        stream: subject::SESSIONS_STREAM,
+        stream: subject::SESSIONS_STREAM.into(),
         consumer: subject::SESSIONS_CONSUMER,
     };
     let nats = presence::Nats::new(bus);
@@ -153,7 +153,7 @@ fn departures_worker(
 ) -> Runner<Departures> {
     let source = Source {
         worker: "departures",
-        stream: subject::GATEWAYS_STREAM,
+        stream: subject::GATEWAYS_STREAM.into(),
         consumer: subject::GATEWAYS_CONSUMER,
     };
     let handler = Departures(presence::Nats::new(bus));

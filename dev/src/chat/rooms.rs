@@ -46,7 +46,10 @@ impl Rooms {
             Event::MemberRemoved { user } | Event::MemberLeft { user } => {
                 room.members.retain(|member| member != user);
             }
-            Event::MemberAdded { .. } | Event::MemberRole { .. } => {}
+            Event::MemberAdded { .. }
+            | Event::MemberRole { .. }
+            | Event::MediaReady { .. }
+            | Event::MediaRejected { .. } => {}
         }
     }
 
@@ -98,6 +101,8 @@ pub(super) fn in_words<'a>(
         Event::MemberRole { user, role: Role::Member } => {
             format!("{} is no admin any more", name(*user))
         }
+        Event::MediaReady { mime, size, .. } => format!("uploaded {mime} of {size} bytes"),
+        Event::MediaRejected { reason, .. } => format!("an upload was refused: {reason}"),
     }
 }
 
@@ -105,7 +110,7 @@ pub(super) fn in_words<'a>(
 pub(super) fn concerned(event: &Event) -> &[UserId] {
     match event {
         Event::GroupCreated { members, .. } => members,
-        Event::GroupRenamed { .. } => &[],
+        Event::GroupRenamed { .. } | Event::MediaReady { .. } | Event::MediaRejected { .. } => &[],
         Event::MemberAdded { user }
         | Event::MemberRemoved { user }
         | Event::MemberLeft { user }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -186,7 +186,7 @@ impl StackBuilder {
             nats: options.clone(),
             limits: self.limits,
             directory: self.directory,
-            env: environment(signing_key, self.env),
+            env: environment(signing_key, folder.path(), self.env),
             log: self.log,
         };
         let gateways =
@@ -244,8 +244,14 @@ fn successor(addr: SocketAddr) -> Option<SocketAddr> {
 
 /// What the gateways and workers of a stack on one's own machine are told,
 /// unless the builder says otherwise.
-fn environment(signing_key: String, more: Vec<(String, String)>) -> Vec<(String, String)> {
+fn environment(
+    signing_key: String,
+    folder: &Path,
+    more: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let media = folder.join("media").to_string_lossy().into_owned();
     let defaults = [
+        ("PETREL_MEDIA", media.as_str()),
         ("PETREL_SIGNING_KEY", signing_key.as_str()),
         ("PETREL_PASSWORD_MIN", "1"),
         ("PETREL_DRAIN_SECS", DRAIN_SECS),

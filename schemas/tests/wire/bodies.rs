@@ -41,6 +41,15 @@ pub(crate) fn bodies() -> Vec<Body> {
         event(Event::MemberLeft { user: bob() }),
         event(Event::MemberRole { user: bob(), role: Role::Admin }),
         event(Event::MemberRole { user: bob(), role: Role::Member }),
+        event(Event::MediaReady {
+            media: photo(),
+            mime: "image/jpeg".into(),
+            size: 184_320,
+            width: Some(1280),
+            height: Some(960),
+            thumbnail: true,
+        }),
+        event(Event::MediaRejected { media: photo(), reason: "it is no picture".into() }),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::{DeviceId, UserId, limits::DEVICES};
+use schemas::{DeviceId, PushTarget, UserId, limits::DEVICES};
 
 use super::{Tested, race, registered};
 use crate::{DirectoryError, NewDevice};
@@ -78,4 +78,34 @@ pub async fn a_stranger_has_no_devices(directory: Tested) {
     let unlinked = directory.unlink_device(stranger, DeviceId::mint()).await;
     assert!(matches!(unlinked, Err(DirectoryError::NotFound(_))), "{unlinked:?}");
     assert_eq!(directory.user_fresh(stranger).await.expect("answers"), None);
+}
+
+/// How a device is woken is what was said last, and is forgotten only by who
+/// knows what it is.
+pub async fn a_device_is_woken_as_was_said_last(directory: Tested) {
+    let user = registered(&directory).await;
+    let device = user.devices[0].id;
+    let target = |token: &str| PushTarget::Fcm { token: token.into() };
+    let stored = async || {
+        let user = directory.user_fresh(user.id).await.expect("answers").expect("there");
+        user.device(device).expect("linked").push.clone()
+    };
+    assert_eq!(stored().await, None);
+    for token in ["first", "second", "second"] {
+        directory.set_push(user.id, device, Some(target(token))).await.expect("sets");
+        assert_eq!(stored().await, Some(target(token)));
+    }
+    directory.renew_family(user.id, device).await.expect("renews");
+    assert!(!directory.drop_push(user.id, device, &target("first")).await.expect("answers"));
+    assert_eq!(stored().await, Some(target("second")));
+    assert!(directory.drop_push(user.id, device, &target("second")).await.expect("drops"));
+    assert_eq!(stored().await, None);
+    assert!(!directory.drop_push(user.id, device, &target("second")).await.expect("answers"));
+    directory.set_push(user.id, device, Some(target("third"))).await.expect("sets");
+    directory.set_push(user.id, device, None).await.expect("clears");
+    assert_eq!(stored().await, None);
+
+    let stranger = directory.set_push(user.id, DeviceId::mint(), Some(target("x"))).await;
+    assert!(matches!(stranger, Err(DirectoryError::NotFound(_))), "{stranger:?}");
+    assert!(!directory.drop_push(user.id, DeviceId::mint(), &target("x")).await.expect("answers"));
 }

@@ -1,7 +1,7 @@
 //! Users as they are stored.
 
 use schemas::{
-    DeviceId, MediaId, Micros, Millis, UserId,
+    DeviceId, MediaId, Micros, Millis, PushTarget, UserId,
     http::{PatchSettings, Settings},
     limits::{BLOCKED_USERS, DEVICES},
 };
@@ -59,6 +59,8 @@ pub(crate) struct DeviceDocument {
     platform: Option<String>,
     linked: Millis,
     tokens: TokenState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    push: Option<PushTarget>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -140,6 +142,25 @@ impl UserDocument {
         Ok(device.to_device())
     }
 
+    /// Answers whether that changed anything.
+    pub(crate) fn set_push(
+        &mut self,
+        device: DeviceId,
+        target: Option<PushTarget>,
+    ) -> Result<bool, DirectoryError> {
+        let device = self.device_mut(device).ok_or(DirectoryError::NotFound("device"))?;
+        let changed = device.push != target;
+        device.push = target;
+        Ok(changed)
+    }
+
+    /// Answers whether the device had that target until now.
+    pub(crate) fn drop_push(&mut self, device: DeviceId, target: &PushTarget) -> bool {
+        self.device_mut(device)
+            .and_then(|device| device.push.take_if(|had| had == target))
+            .is_some()
+    }
+
     pub(crate) fn rotate(
         &mut self,
         device: DeviceId,
@@ -205,6 +226,7 @@ impl DeviceDocument {
             platform,
             linked: Millis::now(),
             tokens: TokenState::first_issued(),
+            push: None,
             rest: Map::new(),
         }
     }
@@ -216,6 +238,7 @@ impl DeviceDocument {
             platform: self.platform.clone(),
             linked: self.linked,
             tokens: self.tokens,
+            push: self.push.clone(),
         }
     }
 }
@@ -267,7 +290,7 @@ mod tests {
             serde_json::to_value(UserDocument::new(UserId::mint(), new_user())).unwrap();
         stored["badge"] = json!("gold");
         stored["settings"]["theme"] = json!("dark");
-        stored["devices"][0]["push"] = json!({"kind": "fcm", "token": "t"});
+        stored["devices"][0]["ringtone"] = json!({"name": "harp"});
 
         let mut document: UserDocument = serde_json::from_value(stored).unwrap();
         let device = document.devices[0].id;
@@ -279,7 +302,7 @@ mod tests {
         let stored = serde_json::to_value(&document).unwrap();
         assert_eq!(stored["badge"], "gold");
         assert_eq!(stored["settings"], json!({"read_receipts": false, "theme": "dark"}));
-        assert_eq!(stored["devices"][0]["push"]["token"], "t");
+        assert_eq!(stored["devices"][0]["ringtone"]["name"], "harp");
     }
 
     #[test]

@@ -207,7 +207,9 @@ fn as_told(group: &Group, events: &[Event]) -> (String, Vec<(UserId, Role)>) {
     let (mut name, mut known) = (group.name.clone(), roles(group));
     for event in events {
         match event {
-            Event::GroupCreated { .. } => panic!("made again"),
+            Event::GroupCreated { .. } | Event::MediaReady { .. } | Event::MediaRejected { .. } => {
+                panic!("no change of a group: {event:?}")
+            }
             Event::GroupRenamed { name: new } => name.clone_from(new),
             Event::MemberAdded { user } => known.push((*user, Role::Member)),
             Event::MemberRemoved { user } | Event::MemberLeft { user } => {

@@ -19,7 +19,7 @@ impl<H: Handler> Runner<H> {
         let Some(consumer) = self.ending.near_or(self.consumer()).await else { return Ok(()) };
         let consumer = consumer?;
         let ack_wait = consumer.cached_info().config.ack_wait;
-        let mut pull = Pull::open(&self.bus, self.source).await?;
+        let mut pull = Pull::open(&self.bus, &self.source).await?;
         info!(worker = self.source.worker, ?ack_wait, "pulling");
         self.pulling.store(true, Ordering::Relaxed);
         loop {
@@ -40,7 +40,7 @@ impl<H: Handler> Runner<H> {
     /// The consumer, which is made again if it vanished with its server.
     async fn consumer(&self) -> Result<PullConsumer, PullError> {
         let context = &self.bus.jetstream;
-        let (stream, consumer) = (self.source.stream, self.source.consumer);
+        let (stream, consumer) = (&*self.source.stream, self.source.consumer);
         match context.get_consumer_from_stream(consumer, stream).await {
             Ok(consumer) => Ok(consumer),
             Err(_) => {

@@ -7,6 +7,7 @@ mod intake;
 mod pull;
 
 use std::{
+    borrow::Cow,
     future::Future,
     sync::{
         Arc,
@@ -81,11 +82,11 @@ impl Undecodable {
 }
 
 /// Where events come from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
     /// Names the worker in logs and metrics.
     pub(crate) worker: &'static str,
-    pub(crate) stream: &'static str,
+    pub(crate) stream: Cow<'static, str>,
     pub(crate) consumer: &'static str,
 }
 

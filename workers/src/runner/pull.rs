@@ -76,7 +76,7 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    pub(super) async fn open(bus: &Bus, source: Source) -> Result<Self, PullError> {
+    pub(super) async fn open(bus: &Bus, source: &Source) -> Result<Self, PullError> {
         let Source { stream, consumer, .. } = source;
         let lost = Box::pin(bus.lost());
         let inbox = Subject::from(bus.client.new_inbox());
