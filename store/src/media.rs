@@ -55,8 +55,8 @@ pub struct Served {
     pub width: Option<u32>,
     /// Pixels from top to bottom, of a picture.
     pub height: Option<u32>,
-    /// Whether there is a small picture of it.
-    pub thumbnail: bool,
+    /// What the small picture of it is, where there is one.
+    pub thumbnail: Option<String>,
 }
 
 /// An upload to be expected.
@@ -171,8 +171,9 @@ mod tests {
     }
 
     fn served() -> Served {
-        let mime = "image/jpeg".into();
-        Served { mime, size: 180_000, width: Some(1280), height: Some(960), thumbnail: true }
+        let mime = "image/jpeg".to_owned();
+        let thumbnail = Some(mime.clone());
+        Served { mime, size: 180_000, width: Some(1280), height: Some(960), thumbnail }
     }
 
     fn reject() -> MediaChange {

@@ -41,7 +41,7 @@ fn accept() -> MediaChange {
         size: 4_711,
         width: Some(60_000),
         height: Some(1),
-        thumbnail: true,
+        thumbnail: Some("image/png".into()),
     })
 }
 

@@ -35,8 +35,8 @@ struct ServedDocument {
     width: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
-    #[serde(default)]
-    thumbnail: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    thumbnail: Option<String>,
 }
 
 /// To whom media were sent, where that is a document.
@@ -156,7 +156,9 @@ mod tests {
     }
 
     fn served() -> Served {
-        Served { mime: "image/png".into(), size: 6, width: Some(1), height: None, thumbnail: false }
+        let mime = "image/png".to_owned();
+        let thumbnail = Some(mime.clone());
+        Served { mime, size: 6, width: Some(1), height: None, thumbnail }
     }
 
     #[test]
