@@ -143,6 +143,25 @@ impl Inboxes {
         })
     }
 
+    /// How many messages wait in a device's inbox, and the newest of them, from
+    /// any replica.
+    ///
+    /// # Errors
+    /// When no replica answered within [`crate::direct::READ_DEADLINE`].
+    pub async fn waiting(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<(u64, Option<StoredEntry>), ReadError> {
+        let (stream, filter) = (self.stream(user), subject::inbox(self.bus.shards, user, device));
+        let query = Query { stream: &stream, filter: &filter, from: 1, max_items: 1, max_bytes: 1 };
+        let (oldest, newest) =
+            tokio::try_join!(self.bus.reads.page(query), self.bus.reads.last(&stream, &filter))?;
+        let count = oldest.entries.first().map_or(0, |oldest| 1 + oldest.pending());
+        let newest = newest.map(|newest| StoredEntry { seq: newest.seq, payload: newest.payload });
+        Ok((count, newest))
+    }
+
     /// Asks the shard's leader for the first message with `seq >= from`: what
     /// replicas that lag cannot hide.
     ///

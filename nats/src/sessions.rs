@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use schemas::{GatewayId, UserId, event::SessionMark};
+use schemas::{DeviceId, GatewayId, UserId, event::SessionMark};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -87,6 +87,27 @@ impl Sessions {
             }))
         });
         Ok(try_join_all(sessions).await?.into_iter().flatten().collect())
+    }
+
+    /// Whether a device has a session, as some replica knows: one that came or
+    /// went a moment ago may be missing or still be there.
+    ///
+    /// # Errors
+    /// See [`Sessions`].
+    pub async fn is_connected(&self, user: UserId, device: DeviceId) -> Result<bool, Failure> {
+        let filter = self.bucket.subject(&format!("*.{user}.{device}.*"));
+        let query = Query {
+            stream: &self.bucket.stream,
+            filter: &filter,
+            from: 1,
+            max_items: crate::direct::PAGE_ITEMS,
+            max_bytes: PAGE_BYTES,
+        };
+        let page = self.bucket.bus.reads.page_of_newest(query).await?;
+        let started = |payload: &[u8]| {
+            matches!(serde_json::from_slice(payload), Ok(SessionMark::Started { .. }))
+        };
+        Ok(page.entries.iter().any(|entry| started(&entry.payload)))
     }
 
     /// The sessions of one gateway that are there, with a revision of at least

@@ -79,6 +79,13 @@ pub fn inbox(shards: Shards, user: UserId, device: DeviceId) -> String {
     format!("inbox.{}.{user}.{device}", shards.of(user))
 }
 
+/// Reads the subject of [`inbox`] back.
+pub fn inbox_of(subject: &str) -> Option<(UserId, DeviceId)> {
+    let (_, owner) = subject.strip_prefix("inbox.")?.split_once('.')?;
+    let (user, device) = owner.split_once('.')?;
+    Some((user.parse().ok()?, device.parse().ok()?))
+}
+
 /// What the subjects of all of a user's inboxes begin with.
 pub(crate) fn inboxes_prefix(shards: Shards, user: UserId) -> String {
     format!("inbox.{}.{user}.", shards.of(user))
@@ -152,6 +159,11 @@ pub(crate) const RECEIPTS_REPUBLISHED: &str = "user.>";
 pub const DIRECTORY_BUCKET: &str = "directory";
 /// The bucket of the gateways' leases.
 pub const GATEWAYS_BUCKET: &str = "gateways";
+
+/// The durable consumer, on each inbox stream, that all push workers share.
+pub const PUSH_CONSUMER: &str = "push";
+/// The bucket of what devices were told while they were away.
+pub const PUSH_BUCKET: &str = "push";
 
 /// The bucket of the registry: who is connected, where.
 pub const SESSIONS_BUCKET: &str = "sessions";

@@ -30,6 +30,9 @@ const WAITING: i64 = 512;
 /// Uploads in the hands of all workers together; those that are still awaited
 /// among them.
 const MEDIA_IN_HAND: i64 = 65_536;
+/// Messages of one shard in the hands of all push workers together; those that
+/// wait for a device that seems to be connected among them: 5 s of them.
+const PUSH_IN_HAND: i64 = 65_536;
 /// Changes of the registry in the hands of all workers together; those that
 /// wait for a device to come back among them.
 const SESSIONS_IN_HAND: i64 = 65_536;
@@ -93,6 +96,7 @@ impl Topology {
         streams.push(self.gateways());
         streams.push(self.sessions());
         streams.push(self.presence());
+        streams.push(self.push());
         streams.push(self.dead());
         streams
     }
@@ -103,12 +107,14 @@ impl Topology {
         let media = consumer(subject::MEDIA_STREAM, subject::MEDIA_CONSUMER);
         let sessions = consumer(subject::SESSIONS_STREAM, subject::SESSIONS_CONSUMER);
         let leases = consumer(subject::GATEWAYS_STREAM, subject::GATEWAYS_CONSUMER);
-        vec![
+        let mut consumers = vec![
             receipts(RECEIPTS_IN_HAND, ""),
             media(MEDIA_IN_HAND, ""),
             sessions(SESSIONS_IN_HAND, subject::SESSIONS_PATTERN),
             leases(LEASES_IN_HAND, ""),
-        ]
+        ];
+        consumers.extend(self.shards.all().map(push));
+        consumers
     }
 
     /// One shard's inboxes. A device that does not fetch its messages fills its
@@ -179,6 +185,11 @@ impl Topology {
         }
     }
 
+    /// What it holds of a device ends by itself.
+    fn push(&self) -> stream::Config {
+        stream::Config { allow_message_ttl: true, ..self.bucket(subject::PUSH_BUCKET, None) }
+    }
+
     fn dead(&self) -> stream::Config {
         stream::Config {
             subjects: vec![subject::DEAD_WILDCARD.to_owned()],
@@ -241,6 +252,19 @@ fn consumer(stream: &str, name: &str) -> impl FnOnce(i64, &str) -> Consumer {
         };
         Consumer { stream: stream.to_owned(), name: name.to_owned(), config }
     }
+}
+
+/// The consumer of one shard's inboxes. Most messages are delivered before
+/// anybody has to be woken: so it brings headers, and who has to know more reads
+/// the message, and finds out on the way whether it is still there. From when it
+/// is made on: where it has to be made again, nobody is told of what they were
+/// told before.
+fn push(shard: Shard) -> Consumer {
+    let stream = subject::inbox_stream(shard);
+    let Consumer { name, config, .. } = consumer(&stream, subject::PUSH_CONSUMER)(PUSH_IN_HAND, "");
+    let config =
+        consumer::Config { deliver_policy: DeliverPolicy::New, headers_only: true, ..config };
+    Consumer { stream, name, config }
 }
 
 fn republish(source: &str, destination: &str) -> Republish {

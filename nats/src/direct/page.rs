@@ -37,6 +37,11 @@ impl Entry {
         self.headers.get(NATS_SUBJECT).map_or("", |subject| subject.as_str())
     }
 
+    /// How many more messages the query would have found beyond this one.
+    pub(crate) fn pending(&self) -> u64 {
+        number(Some(&self.headers), NUM_PENDING).unwrap_or(0)
+    }
+
     /// One of the headers it was published with, or of those the server added.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.as_str())

@@ -67,7 +67,7 @@ pub(super) const STREAM_FIELDS: [Field; 24] = [
     field("sealed", Form::Plain, Update::OnlyOn),
 ];
 
-pub(super) const CONSUMER_FIELDS: [Field; 13] = [
+pub(super) const CONSUMER_FIELDS: [Field; 14] = [
     field("deliver_policy", Form::Plain, Update::Never),
     field("deliver_subject", Form::Plain, Update::Never),
     field("ack_policy", Form::Plain, Update::Never),
@@ -78,6 +78,7 @@ pub(super) const CONSUMER_FIELDS: [Field; 13] = [
     field("filter_subjects", Form::Plain, Update::Yes),
     field("ack_wait", Form::Time, Update::Yes),
     field("max_ack_pending", Form::Limit, Update::Yes),
+    field("headers_only", Form::Plain, Update::Yes),
     field("max_deliver", Form::Limit, Update::Yes),
     field("backoff", Form::Plain, Update::Yes),
     field("num_replicas", Form::Plain, Update::Yes),
