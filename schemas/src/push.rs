@@ -1,8 +1,19 @@
 //! Where a device is woken: its push registration with one of three providers.
 
+mod endpoint;
+mod message;
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    endpoint::{ENDPOINT_MAX, EndpointError, check_endpoint, is_public},
+    message::{PREVIEW_MAX, PushMessage, PushPreview},
+};
 use crate::time::Millis;
 
 /// `PUT /v1/me/devices/{id}/push`: how a device is reached while it is not connected.
@@ -38,6 +49,21 @@ pub struct WebPushKeys {
     /// Its authentication secret: 16 bytes, in base64url.
     pub auth: String,
 }
+
+impl WebPushKeys {
+    /// The key and the secret as bytes, unless they have the wrong length. Whether
+    /// the key is a point of the curve is not checked.
+    pub fn bytes(&self) -> Option<([u8; 65], [u8; 16])> {
+        let decode = |text: &str| BASE64URL.decode(text).ok();
+        Some((decode(&self.p256dh)?.try_into().ok()?, decode(&self.auth)?.try_into().ok()?))
+    }
+}
+
+/// Browsers leave the padding out, some libraries do not.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 impl PushTarget {
     /// The provider's name in logs and metrics.

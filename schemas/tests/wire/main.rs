@@ -13,5 +13,6 @@ mod ids;
 mod people;
 mod properties;
 mod published;
+mod push;
 mod refusals;
 mod stored;
