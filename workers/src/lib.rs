@@ -6,6 +6,7 @@
 
 mod config;
 mod presence;
+pub mod push;
 mod receipts;
 mod runner;
 mod running;

@@ -1,0 +1,3 @@
+//! The push worker: it wakes devices that are not connected.
+
+pub mod sender;

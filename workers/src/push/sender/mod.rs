@@ -1,0 +1,145 @@
+//! From "tell this device" to an answer of its push provider: one sender each
+//! for Web Push, FCM and APNs, behind what they have in common (ADR 13).
+//!
+//! A provider is a server of somebody else's, and for Web Push one that a client
+//! named. So nothing here waits for one for longer than a named time, a provider
+//! that does not answer is left alone for a while, and no more than so many
+//! requests are with one at once: whatever it does, the others' sends go on.
+
+mod apns;
+mod backoff;
+mod circuit;
+mod client;
+mod collapse;
+mod devices;
+mod failure;
+mod fcm;
+mod gate;
+mod loud;
+mod options;
+mod provider;
+mod webpush;
+
+use std::fmt;
+
+use schemas::{
+    ChatId, DeviceId,
+    push::{PREVIEW_MAX, PushPreview, PushTarget},
+};
+
+use self::{apns::Apns, fcm::Fcm, provider::Deliveries, webpush::WebPush};
+pub use self::{
+    backoff::backoff,
+    failure::{Outcome, SetupError},
+    options::PushOptions,
+    webpush::VapidKey,
+};
+
+/// What a device is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Which device: its rate is limited, and logs name it.
+    pub device: DeviceId,
+    /// The chat of the newest message, from its reader's point of view. A later
+    /// notification of a chat takes the place of an earlier one.
+    pub chat: ChatId,
+    /// Messages that wait for the device.
+    pub badge: u64,
+    /// The newest message, where its reader asked to see it. It passes through FCM
+    /// and APNs in the clear.
+    pub preview: Option<PushPreview>,
+}
+
+/// What sends notifications, through whichever providers are configured.
+pub struct Senders {
+    webpush: Option<WebPush>,
+    fcm: Option<Fcm>,
+    apns: Option<Apns>,
+    deliveries: Deliveries,
+}
+
+impl Senders {
+    /// Reads keys and credentials, and asks nobody anything yet.
+    ///
+    /// # Errors
+    /// When something is set that cannot work, with what to set instead.
+    pub fn new(options: &PushOptions) -> Result<Self, SetupError> {
+        let senders = Self {
+            webpush: WebPush::new(options)?,
+            fcm: Fcm::new(options)?,
+            apns: Apns::new(options)?,
+            deliveries: Deliveries::new(options),
+        };
+        tracing::info!(?senders, "push");
+        Ok(senders)
+    }
+
+    /// Sends a notification, or says what became of it; within twice the time that
+    /// a provider has to answer.
+    pub async fn send(&self, target: &PushTarget, notification: &Notification) -> Outcome {
+        let mut notification = notification.clone();
+        if let Some(preview) = &mut notification.preview {
+            cut(&mut preview.text);
+        }
+        let deliveries = &self.deliveries;
+        match target {
+            PushTarget::Webpush { endpoint, keys } => {
+                let (endpoint, keys) = (endpoint.clone(), keys.clone());
+                let browser = webpush::Subscription { endpoint, keys };
+                deliveries.deliver(self.webpush.as_ref(), &browser, &notification).await
+            }
+            PushTarget::Fcm { token } => {
+                deliveries.deliver(self.fcm.as_ref(), token, &notification).await
+            }
+            PushTarget::Apns { token, topic } => {
+                let device = apns::Device { token: token.clone(), topic: topic.clone() };
+                deliveries.deliver(self.apns.as_ref(), &device, &notification).await
+            }
+        }
+    }
+
+    /// What browsers subscribe with, in base64url; none without `--vapid-key`.
+    pub fn vapid_public_key(&self) -> Option<&str> {
+        self.webpush.as_ref().map(WebPush::public_key)
+    }
+}
+
+/// Says which providers are configured.
+impl fmt::Debug for Senders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Senders")
+            .field("webpush", &self.webpush.is_some())
+            .field("fcm", &self.fcm.is_some())
+            .field("apns", &self.apns.is_some())
+            .finish()
+    }
+}
+
+/// Cuts a text to what a preview holds, and shows where.
+fn cut(text: &mut String) {
+    const MORE: char = '…';
+    if text.len() > PREVIEW_MAX {
+        text.truncate(text.floor_char_boundary(PREVIEW_MAX - MORE.len_utf8()));
+        text.push(MORE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        for (text, bytes) in [
+            ("x".repeat(PREVIEW_MAX), PREVIEW_MAX),
+            ("x".repeat(PREVIEW_MAX + 1), PREVIEW_MAX),
+            ("ü".repeat(PREVIEW_MAX), PREVIEW_MAX - 1),
+            ("😀".repeat(PREVIEW_MAX), PREVIEW_MAX - 1),
+            (String::new(), 0),
+        ] {
+            let mut text = text;
+            cut(&mut text);
+            assert_eq!(text.len(), bytes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What an operator can set.
+
+use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use url::Url;
+
+/// Who is asked to wake devices, and how.
+#[derive(Clone, clap::Args)]
+#[command(next_help_heading = "Push")]
+pub struct PushOptions {
+    /// The private key that Web Push services know this server by: base64 of a
+    /// P-256 key in DER, a PEM, or the bare scalar in base64url. Without it, no
+    /// browser is woken.
+    #[arg(long, env = "PETREL_VAPID_KEY", value_name = "KEY", hide_env_values = true)]
+    pub vapid_key: Option<String>,
+
+    /// Whom Web Push services write to when they are in trouble: a mailto: or
+    /// https: URL.
+    #[arg(long, env = "PETREL_VAPID_SUBJECT", value_name = "URL")]
+    pub vapid_subject: Option<String>,
+
+    /// The JSON file of a Google service account that may send for a Firebase
+    /// project. Without it, nobody is woken through FCM.
+    #[arg(long, env = "PETREL_FCM_CREDENTIALS", value_name = "FILE")]
+    pub fcm_credentials: Option<PathBuf>,
+
+    /// Where FCM is.
+    #[arg(
+        long,
+        env = "PETREL_FCM_URL",
+        value_name = "URL",
+        default_value = "https://fcm.googleapis.com"
+    )]
+    pub fcm_url: Url,
+
+    /// The .p8 file of a key for APNs. Without it, nobody is woken through APNs.
+    #[arg(long, env = "PETREL_APNS_KEY", value_name = "FILE")]
+    pub apns_key: Option<PathBuf>,
+
+    /// The name of that key: ten characters.
+    #[arg(long, env = "PETREL_APNS_KEY_ID", value_name = "ID")]
+    pub apns_key_id: Option<String>,
+
+    /// The team that the key belongs to: ten characters.
+    #[arg(long, env = "PETREL_APNS_TEAM_ID", value_name = "ID")]
+    pub apns_team_id: Option<String>,
+
+    /// Where APNs is; https://api.sandbox.push.apple.com for apps in development.
+    #[arg(
+        long,
+        env = "PETREL_APNS_URL",
+        value_name = "URL",
+        default_value = "https://api.push.apple.com"
+    )]
+    pub apns_url: Url,
+
+    /// For development: browsers' endpoints may be on this machine, without TLS.
+    #[arg(long, env = "PETREL_PUSH_ALLOW_LOOPBACK")]
+    pub push_allow_loopback: bool,
+
+    /// Milliseconds that a provider has to answer; a notification takes at most
+    /// twice as long.
+    #[arg(long, env = "PETREL_PUSH_TIMEOUT_MS", default_value_t = TIMEOUT_MS,
+          value_parser = clap::value_parser!(u64).range(100..=10_000))]
+    pub push_timeout_ms: u64,
+
+    /// Requests that are with one provider at once: with FCM, with APNs, and with
+    /// each Web Push service.
+    #[arg(long, env = "PETREL_PUSH_AT_ONCE", default_value_t = AT_ONCE)]
+    pub push_at_once: NonZeroU32,
+
+    /// Notifications that a device gets at once.
+    #[arg(long, env = "PETREL_PUSH_DEVICE_BURST", default_value_t = DEVICE_BURST)]
+    pub push_device_burst: NonZeroU32,
+
+    /// Seconds after which a device that got as many may get one more; 0 for at
+    /// once.
+    #[arg(long, env = "PETREL_PUSH_DEVICE_EVERY_SECS", default_value_t = DEVICE_EVERY_SECS,
+          value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub push_device_every_secs: u64,
+}
+
+/// Providers answer within a second unless they are in trouble.
+const TIMEOUT_MS: u64 = 10_000;
+/// At 100 ms a request that is 1,280 notifications per second and worker.
+const AT_ONCE: NonZeroU32 = NonZeroU32::new(128).unwrap();
+/// As many chats that come to life at once.
+const DEVICE_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Nobody wants to be told more often, and providers throttle who does.
+const DEVICE_EVERY_SECS: u64 = 10;
+
+impl PushOptions {
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.push_timeout_ms)
+    }
+}
+
+/// An empty variable is one that is not set.
+pub(super) fn given(value: Option<&String>) -> Option<&str> {
+    value.map(|value| value.trim()).filter(|value| !value.is_empty())
+}
+
+/// The file at that path; none where the path is not given or empty.
+pub(super) fn file(path: Option<&PathBuf>) -> std::io::Result<Option<String>> {
+    let path = path.filter(|path| !path.as_os_str().is_empty());
+    path.map(std::fs::read_to_string).transpose()
+}
+
+/// Never shows the key.
+impl fmt::Debug for PushOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushOptions")
+            .field("vapid_key", &self.vapid_key.is_some())
+            .field("vapid_subject", &self.vapid_subject)
+            .field("fcm_credentials", &self.fcm_credentials)
+            .field("apns_key", &self.apns_key)
+            .finish_non_exhaustive()
+    }
+}
