@@ -5,6 +5,7 @@
 //! makes "online" and "last seen" of who is connected.
 
 mod config;
+mod media;
 mod presence;
 pub mod push;
 mod receipts;

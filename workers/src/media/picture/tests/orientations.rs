@@ -1,0 +1,80 @@
+//! Every orientation there is, in every format that can say one.
+
+use super::{files::*, *};
+
+/// Where red, green, blue and white are seen, from the top left on, clockwise,
+/// when a picture is shown that is stored with them in that order.
+const SEEN: [(u8, [&str; 4]); 8] = [
+    (1, ["red", "green", "blue", "white"]),
+    (2, ["green", "red", "white", "blue"]),
+    (3, ["blue", "white", "red", "green"]),
+    (4, ["white", "blue", "green", "red"]),
+    (5, ["red", "white", "blue", "green"]),
+    (6, ["white", "red", "green", "blue"]),
+    (7, ["blue", "green", "red", "white"]),
+    (8, ["green", "blue", "white", "red"]),
+];
+
+fn seen(image: &image::DynamicImage) -> [&'static str; 4] {
+    let image = image.to_rgb8();
+    let (right, bottom) = (image.width() * 3 / 4, image.height() * 3 / 4);
+    let (left, top) = (image.width() / 4, image.height() / 4);
+    [(left, top), (right, top), (right, bottom), (left, bottom)].map(|(x, y)| {
+        match image.get_pixel(x, y).0.map(|colour| colour > 128) {
+            [true, false, false] => "red",
+            [false, true, false] => "green",
+            [false, false, true] => "blue",
+            [true, true, true] => "white",
+            other => panic!("{other:?} at {x}, {y}"),
+        }
+    })
+}
+
+#[test]
+fn what_is_served_is_upright_and_says_no_place() {
+    let stored = corners(96, 64).into();
+    for format in [Format::Jpeg, Format::Png, Format::Webp] {
+        for (orientation, expected) in SEEN {
+            let upload = told_all(format, &picture(format, &stored), orientation);
+            let served = serve(format, &upload).unwrap();
+            let what = format!("{format:?}, orientation {orientation}");
+
+            let size = if orientation < 5 { (96, 64) } else { (64, 96) };
+            assert_eq!((served.shown.width, served.shown.height), size, "{what}");
+            let image = served.image(format);
+            assert_eq!((image.width(), image.height()), size, "{what}");
+            assert_eq!(seen(&image), expected, "{what}");
+            assert_eq!(seen(&served.thumbnail()), expected, "{what}: thumbnail");
+            assert!(!served.has(SECRET), "{what} says where it was taken");
+            assert!(served.has(b"acsp") || format == Format::Png, "{what} lost its profile");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_moves_is_not_turned() {
+    let frame = riff_chunk(b"VP8L", &lossless(8, 8));
+    let frame =
+        |_| riff_chunk(b"ANMF", &[&[0; 6][..], &[7, 0, 0, 7, 0, 0, 9, 0, 0, 0], &*frame].concat());
+    let chunks = [
+        riff_chunk(b"VP8X", &[0b1010, 0, 0, 0, 7, 0, 0, 7, 0, 0]),
+        riff_chunk(b"ANIM", &[0; 6]),
+        (0..3).flat_map(frame).collect(),
+        riff_chunk(b"EXIF", &exif(6)),
+    ];
+    let upload = riff(&chunks.concat());
+    let served = serve(Format::Webp, &upload).unwrap();
+    assert_eq!(served.outline.frames, 3);
+    assert!(!served.has(SECRET));
+    let without =
+        [&upload[..20], &[0b0010], &upload[21..upload.len() - 8 - exif(6).len()]].concat();
+    assert_eq!(served.bytes[12..], without[12..], "all frames stay as they are");
+}
+
+/// What the encoder makes of a picture of that size: the data of its chunk.
+fn lossless(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut bytes);
+    image::DynamicImage::from(corners(width, height)).write_with_encoder(encoder).unwrap();
+    bytes.split_off(20)
+}
