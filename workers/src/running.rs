@@ -28,6 +28,11 @@ use crate::{
     volatile,
 };
 
+/// Events pulled before there is room for them, of those that take no time.
+const PULLED_AHEAD: usize = 256;
+/// How long a batch of those may be handled. Every request in it has a shorter
+/// limit.
+const LONGEST_HANDLING: Duration = Duration::from_secs(60);
 /// How long the last acknowledgements may take to leave.
 const FLUSH: Duration = Duration::from_secs(2);
 /// How long the operator's last requests may take.
@@ -161,7 +166,12 @@ fn departures_worker(
 }
 
 fn bounds(config: &Config) -> runner::Bounds {
-    runner::Bounds { batch: config.batch.get().into(), in_hand: config.in_hand.get().into() }
+    runner::Bounds {
+        batch: config.batch.get().into(),
+        in_hand: config.in_hand.get().into(),
+        ahead: PULLED_AHEAD,
+        longest: LONGEST_HANDLING,
+    }
 }
 
 /// The top-level tasks. They end together: the first to end ends all.

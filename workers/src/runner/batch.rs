@@ -14,8 +14,6 @@ use tracing::{debug, error, warn};
 
 use super::{Handler, Turn, Undecodable, Verdict};
 
-/// How long a batch may be handled. Every request in it has a shorter limit.
-pub(super) const LONGEST_HANDLING: Duration = Duration::from_secs(60);
 /// The server hears that a batch is worked on this many times per `ack_wait`.
 const KEEP_ALIVES: u32 = 3;
 /// After how long an event comes again: after its first delivery, its second, …
@@ -36,6 +34,8 @@ const DEAD_SEQUENCE: &str = "Petrel-Sequence";
 pub(super) struct Batch {
     pub(super) events: Vec<Message>,
     pub(super) ack_wait: Duration,
+    /// How long they may be handled.
+    pub(super) longest: Duration,
     /// Room for these events, held until they are settled.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
@@ -73,7 +73,7 @@ impl Batch {
         let verdicts = if events.is_empty() {
             Vec::new()
         } else {
-            timeout(LONGEST_HANDLING, handler.handle(&events, turn)).await.unwrap_or_else(|_| {
+            timeout(self.longest, handler.handle(&events, turn)).await.unwrap_or_else(|_| {
                 error!(worker, events = events.len(), "handling took too long and is tried again");
                 Vec::new()
             })

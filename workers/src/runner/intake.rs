@@ -19,13 +19,14 @@ impl<H: Handler> Runner<H> {
         let Some(consumer) = self.ending.near_or(self.consumer()).await else { return Ok(()) };
         let consumer = consumer?;
         let ack_wait = consumer.cached_info().config.ack_wait;
-        let mut pull = Pull::open(&self.bus, &self.source).await?;
+        let mut pull = Pull::open(&self.bus, &self.source, self.bounds.ahead).await?;
         info!(worker = self.source.worker, ?ack_wait, "pulling");
         self.pulling.store(true, Ordering::Relaxed);
         loop {
             let Some((turn, permit)) = self.ending.near_or(self.permits()).await else { break };
             let Some(first) = self.ending.near_or(pull.next()).await else { break };
-            let mut batch = Batch { events: vec![first?], ack_wait, permit };
+            let mut batch =
+                Batch { events: vec![first?], ack_wait, longest: self.bounds.longest, permit };
             let topped_up = self.top_up(&mut batch, &mut pull);
             self.spawn(batch, turn);
             topped_up?;

@@ -43,7 +43,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn decode(&self, message: &jetstream::Message) -> Result<Self::Event, Undecodable>;
 
     /// Does what the events ask for, and says of each whether that is done. It
-    /// is cut off, and all of them come again, after [`batch::LONGEST_HANDLING`].
+    /// is cut off, and all of them come again, after [`Bounds::longest`].
     fn handle(
         &self,
         events: &[Self::Event],
@@ -97,6 +97,11 @@ pub(crate) struct Bounds {
     pub(crate) batch: usize,
     /// Events in hand, over all batches.
     pub(crate) in_hand: usize,
+    /// Events of one pull request, which may come before there is room for
+    /// them: as many as are handled well within `ack_wait`.
+    pub(crate) ahead: usize,
+    /// How long a batch may be handled.
+    pub(crate) longest: Duration,
 }
 
 /// How a worker ends.

@@ -17,9 +17,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Source;
 
-/// Events of one pull request. The next is made when half of them have come,
-/// so that some lie ready when a batch is finished.
-const PULLED_AHEAD: usize = 256;
 /// One pull request stands for so long before it is renewed.
 const EXPIRES: Duration = Duration::from_secs(30);
 /// The server says this often that it is there.
@@ -70,25 +67,29 @@ pub(super) struct Pull {
     /// Where events come.
     inbox: Subject,
     incoming: Subscriber,
+    /// Events of one request.
+    ahead: usize,
     /// Asked for but not here yet.
     outstanding: usize,
     lost: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Pull {
-    pub(super) async fn open(bus: &Bus, source: &Source) -> Result<Self, PullError> {
+    /// Asks for `ahead` events at a time, and for the next when half of them
+    /// have come, so that some lie ready when a batch is finished.
+    pub(super) async fn open(bus: &Bus, source: &Source, ahead: usize) -> Result<Self, PullError> {
         let Source { stream, consumer, .. } = source;
         let lost = Box::pin(bus.lost());
         let inbox = Subject::from(bus.client.new_inbox());
         let incoming = bus.client.subscribe(inbox.clone()).await.map_err(PullError::Subscribe)?;
         let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        Ok(Self { bus: bus.clone(), next, inbox, incoming, outstanding: 0, lost })
+        Ok(Self { bus: bus.clone(), next, inbox, incoming, ahead, outstanding: 0, lost })
     }
 
     /// Waits for the next event.
     pub(super) async fn next(&mut self) -> Result<jetstream::Message, PullError> {
         loop {
-            if self.outstanding <= PULLED_AHEAD / 2 {
+            if self.outstanding <= self.ahead / 2 {
                 self.ask().await?;
             }
             let message = tokio::select! {
@@ -134,7 +135,8 @@ impl Pull {
 
     async fn ask(&mut self) -> Result<(), PullError> {
         let request = format!(
-            r#"{{"batch":{PULLED_AHEAD},"expires":{},"idle_heartbeat":{}}}"#,
+            r#"{{"batch":{},"expires":{},"idle_heartbeat":{}}}"#,
+            self.ahead,
             EXPIRES.as_nanos(),
             HEARTBEAT.as_nanos(),
         );
@@ -144,7 +146,7 @@ impl Pull {
             Bytes::from(request),
         );
         asked.await.map_err(PullError::Ask)?;
-        self.outstanding += PULLED_AHEAD;
+        self.outstanding += self.ahead;
         Ok(())
     }
 
@@ -158,7 +160,7 @@ impl Pull {
             }
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(None),
             Some(StatusCode::TIMEOUT) => {
-                let unserved = unserved(message.headers.as_ref()).unwrap_or(PULLED_AHEAD);
+                let unserved = unserved(message.headers.as_ref()).unwrap_or(self.ahead);
                 self.outstanding = self.outstanding.saturating_sub(unserved);
                 Ok(None)
             }
