@@ -6,6 +6,8 @@ use clap::Parser;
 use nats::NatsOptions;
 use store::{DirectoryOptions, objects::ObjectsOptions};
 
+use crate::MediaOptions;
+
 /// The workers: what Petrel does behind the scenes. Run as many as you like.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "workers", version)]
@@ -21,6 +23,10 @@ pub struct Config {
     /// Where the bytes of media are.
     #[command(flatten)]
     pub objects: ObjectsOptions,
+
+    /// How media are looked at and kept.
+    #[command(flatten)]
+    pub media: MediaOptions,
 
     /// Address for the operator: /live, /ready, /metrics. Keep it off the internet.
     #[arg(long, env = "PETREL_WORKER_ADMIN_LISTEN", default_value = "127.0.0.1:0")]

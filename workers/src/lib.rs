@@ -2,7 +2,8 @@
 //!
 //! All of them are one loop, [`runner`], with a handler each: [`receipts`] turns
 //! acknowledgements into watermarks and deletes what was delivered, [`presence`]
-//! makes "online" and "last seen" of who is connected.
+//! makes "online" and "last seen" of who is connected, [`media`] looks at what was
+//! uploaded.
 
 mod config;
 mod media;
@@ -15,4 +16,5 @@ mod unavailable;
 mod volatile;
 
 pub use config::Config;
+pub use media::{MediaOptions, ParseScannerError, ScannerPlace};
 pub use running::{Running, start};

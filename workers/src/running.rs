@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use nats::{Bus, Inboxes, ReceiptsKv, subject};
+use store::{Directory, Objects};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::{
     Config,
+    media::{self, Arrivals},
     presence::{self, Departures, Presence},
     receipts::Receipts,
     runner::{self, Ending, Runner, Source},
@@ -90,7 +92,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .with_context(|| format!("binding the admin address {}", config.admin_listen))?;
     let admin_addr = admin.addr();
     let ending = Ending::default();
-    let pulling = <[Arc<AtomicBool>; 3]>::default();
+    let pulling = <[Arc<AtomicBool>; 4]>::default();
     let mut tasks = Tasks::default();
     tasks.serve(admin, pulling.clone(), ending.drain.clone());
 
@@ -101,10 +103,14 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.run("volatile", async move {
         until.near_or(volatile::keep(&keeping)).await;
     });
-    let [receipts, presence, departures] = pulling;
+    let directory = store::open(&config.directory, &bus).await?;
+    let objects = Objects::open(&config.objects)?;
+    let [receipts, presence, departures, media] = pulling;
     tasks.run("receipts", receipts_worker(&config, &bus, &ending, receipts).run());
     tasks.run("presence", presence_worker(&config, &bus, &ending, presence).run());
     tasks.run("departures", departures_worker(&config, &bus, &ending, departures).run());
+    let arrivals = media_worker(&config, &bus, directory, objects, &ending, media);
+    tasks.run("media", arrivals.run());
     let (reviewed, until) = (bus.clone(), ending.clone());
     tasks.run("review", async move {
         until.near_or(presence::review(reviewed)).await;
@@ -165,6 +171,29 @@ fn departures_worker(
     Runner::new(bus.clone(), source, bounds(config), handler, ending.clone(), pulling)
 }
 
+fn media_worker(
+    config: &Config,
+    bus: &Bus,
+    directory: Arc<dyn Directory>,
+    objects: Objects,
+    ending: &Ending,
+    pulling: Arc<AtomicBool>,
+) -> Runner<Arrivals> {
+    let source = Source {
+        worker: "media",
+        stream: subject::MEDIA_STREAM.into(),
+        consumer: subject::MEDIA_CONSUMER,
+    };
+    let bounds = runner::Bounds {
+        batch: 1,
+        in_hand: config.media.media_in_hand.get().into(),
+        ahead: 1,
+        longest: media::LONGEST_HANDLING,
+    };
+    let handler = Arrivals::new(directory, objects, Inboxes::new(bus.clone()), &config.media);
+    Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
+}
+
 fn bounds(config: &Config) -> runner::Bounds {
     runner::Bounds {
         batch: config.batch.get().into(),
@@ -186,7 +215,7 @@ impl Tasks {
     fn serve(
         &mut self,
         admin: admin::Server,
-        pulling: [Arc<AtomicBool>; 3],
+        pulling: [Arc<AtomicBool>; 4],
         drain: CancellationToken,
     ) {
         let pull = move || pulling.iter().all(|pulls| pulls.load(Ordering::Relaxed));

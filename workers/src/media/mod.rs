@@ -1,4 +1,212 @@
 //! The media worker: it looks at what was uploaded and says what of it is served.
+//!
+//! An event only says which upload to look at. What is done follows from its
+//! record: an upload that is awaited is looked for again, one that is there is
+//! examined, one that is judged is told to its owner. Each step may be done
+//! twice, and by two workers at once. What is served is written from the copy
+//! that was examined, so that nobody can put something else in its place
+//! meanwhile.
 
 mod content;
+mod examine;
+mod fault;
+mod options;
 mod picture;
+mod scanner;
+mod tell;
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream;
+use futures_util::future::join_all;
+use metrics::{counter, histogram};
+use nats::Inboxes;
+use schemas::{MediaId, Millis, event::MediaArrived};
+use store::{
+    Directory, DirectoryError, Media, MediaChange, MediaError, MediaState, Objects,
+    objects::{Object, Part},
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use self::{examine::Examiner, fault::Fault, tell::Teller};
+use crate::{
+    runner::{Handler, Turn, Undecodable, Verdict},
+    unavailable::Unavailable,
+};
+
+pub use self::{
+    options::MediaOptions,
+    scanner::{ParseScannerError, ScannerPlace},
+};
+
+/// How long one upload may be examined: the largest, by a slow scanner, while
+/// others are, too.
+pub(crate) const LONGEST_HANDLING: Duration = Duration::from_secs(10 * 60);
+/// How often a record that others change meanwhile is looked at anew.
+const LOOKS: usize = 4;
+/// How often an upload that is awaited is looked for, by its age.
+const LOOKED_FOR: [(Duration, Duration); 3] = [
+    (Duration::from_secs(60), Duration::from_secs(1)),
+    (Duration::from_secs(10 * 60), Duration::from_secs(5)),
+    (Duration::MAX, Duration::from_secs(60)),
+];
+
+/// Handles [`MediaArrived`] events.
+pub(crate) struct Arrivals {
+    directory: Arc<dyn Directory>,
+    objects: Objects,
+    examiner: Examiner,
+    teller: Teller,
+    /// How long an upload is awaited.
+    patience: Duration,
+}
+
+impl Arrivals {
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        objects: Objects,
+        inboxes: Inboxes,
+        options: &MediaOptions,
+    ) -> Self {
+        Self {
+            examiner: Examiner::new(objects.clone(), options.scanner.clone()),
+            teller: Teller::new(Arc::clone(&directory), inboxes),
+            patience: options.unsent(),
+            directory,
+            objects,
+        }
+    }
+
+    async fn arrived(&self, media: MediaId) -> Verdict {
+        match self.settle(media).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                warn!(%media, %error, "upload not settled, its event comes again");
+                Verdict::Retry
+            }
+        }
+    }
+
+    /// Does what is next to be done, until nothing is.
+    async fn settle(&self, id: MediaId) -> Result<Verdict, Unavailable> {
+        for _ in 0..LOOKS {
+            let Some(media) = self.directory.media_fresh(id).await.map_err(Unavailable::new)?
+            else {
+                self.remove(id).await?;
+                return Ok(Verdict::Done);
+            };
+            match media.state {
+                MediaState::Reserved if self.has_come(&media).await? => {}
+                MediaState::Reserved => return Ok(self.wait_for(&media, Millis::now())),
+                MediaState::Uploaded(_) => self.judge(&media).await?,
+                MediaState::Ready(_) | MediaState::Rejected { .. } => {
+                    self.teller.tell(&media).await?;
+                    self.delete(id, Part::Upload).await?;
+                    return Ok(Verdict::Done);
+                }
+            }
+        }
+        Ok(Verdict::Retry)
+    }
+
+    /// Notes that an upload has come that nobody else could note: straight into
+    /// the store, or through a gateway that died then.
+    async fn has_come(&self, media: &Media) -> Result<bool, Unavailable> {
+        let upload = Object { media: media.id, part: Part::Upload };
+        let size = self.objects.size(upload).await.map_err(Unavailable::new)?;
+        if size != Some(media.size) {
+            return Ok(false);
+        }
+        self.change(media.id, &MediaChange::Arrive).await?;
+        Ok(true)
+    }
+
+    /// When it is looked for again.
+    fn wait_for(&self, media: &Media, now: Millis) -> Verdict {
+        let age = u64::try_from(now.0 - media.created.0).unwrap_or(0);
+        let age = Duration::from_millis(age);
+        let next = LOOKED_FOR.iter().find(|(younger_than, _)| age < *younger_than);
+        match next {
+            Some((_, pause)) if age < self.patience => Verdict::Later(*pause),
+            // The sweep removes it.
+            _ => Verdict::Done,
+        }
+    }
+
+    /// Examines what has come and writes what is served before saying so.
+    async fn judge(&self, media: &Media) -> Result<(), Unavailable> {
+        let began = Instant::now();
+        let (change, verdict) = match self.examiner.examine(media).await {
+            Ok(examined) => {
+                let served = examined.served.clone();
+                self.examiner.write(media.id, examined).await?;
+                (MediaChange::Accept(served), "ready")
+            }
+            Err(Fault::Upload { kind, reason }) => {
+                info!(media = %media.id, owner = %media.owner, reason, "upload rejected");
+                (MediaChange::Reject { reason }, kind)
+            }
+            Err(Fault::Ours(error)) => return Err(error),
+        };
+        if self.change(media.id, &change).await? {
+            counter!("petrel_media_judged_total", "verdict" => verdict).increment(1);
+            histogram!("petrel_media_judged_seconds").record(began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Answers whether this changed the record; others may have been faster.
+    async fn change(&self, media: MediaId, change: &MediaChange) -> Result<bool, Unavailable> {
+        match self.directory.change_media(media, change).await {
+            Ok(outcome) => Ok(outcome.changed),
+            // What became of it is seen at the next look.
+            Err(MediaError::Refused(_) | MediaError::Directory(DirectoryError::NotFound(_))) => {
+                Ok(false)
+            }
+            Err(MediaError::Directory(error)) => Err(Unavailable::new(error)),
+        }
+    }
+
+    /// Removes what is left of an upload that nobody knows any more.
+    async fn remove(&self, media: MediaId) -> Result<(), Unavailable> {
+        for part in [Part::Upload, Part::Content, Part::Thumbnail] {
+            self.delete(media, part).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, media: MediaId, part: Part) -> Result<(), Unavailable> {
+        self.objects.delete(Object { media, part }).await.map_err(Unavailable::new)
+    }
+}
+
+impl Handler for Arrivals {
+    type Event = MediaId;
+
+    fn decode(&self, message: &jetstream::Message) -> Result<MediaId, Undecodable> {
+        let event: MediaArrived =
+            serde_json::from_slice(&message.payload).map_err(Undecodable::new)?;
+        Ok(event.media)
+    }
+
+    async fn handle(&self, arrived: &[MediaId], turn: Turn) -> Vec<Verdict> {
+        // Each upload is looked at alone, and may take long.
+        drop(turn);
+        join_all(arrived.iter().map(|media| self.arrived(*media))).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_looked_for_less_and_less_often() {
+        let pause = |age| LOOKED_FOR.iter().find(|(younger, _)| age < *younger).unwrap().1;
+        for (age, expected) in [(0, 1), (59, 1), (60, 5), (599, 5), (600, 60), (86_400, 60)] {
+            assert_eq!(pause(Duration::from_secs(age)), Duration::from_secs(expected));
+        }
+    }
+}
