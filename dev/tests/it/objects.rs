@@ -1,6 +1,6 @@
 //! Object storage: in a folder, and in an S3 that checks what it is sent.
 
-mod s3;
+pub(crate) mod s3;
 
 use store::objects::{MediaPlace, Objects, ObjectsOptions, OpenObjectsError, S3Options};
 use tempfile::TempDir;

@@ -19,6 +19,8 @@ use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 const BUCKET: &str = "media";
+const PREFIX: &str = "of/chats";
+const REGION: &str = "eu-central-1";
 const ACCESS_KEY: &str = "petrel";
 const SECRET_KEY: &str = "a secret of these tests";
 /// Longer than any test takes.
@@ -27,7 +29,7 @@ pub(super) const AS_IT_IS: Download<'static> =
     Download { mime: "application/octet-stream", disposition: "attachment" };
 
 /// A server that goes when this is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     addr: SocketAddr,
     _folder: TempDir,
     _serving: AbortOnDropHandle<()>,
@@ -45,16 +47,27 @@ impl Server {
         Self { addr, _folder: folder, _serving: AbortOnDropHandle::new(serving) }
     }
 
+    /// What a process is told of it.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        vec![
+            format!("--media=s3://{BUCKET}/{PREFIX}"),
+            format!("--s3-endpoint=http://{}", self.addr),
+            format!("--s3-region={REGION}"),
+            format!("--s3-access-key={ACCESS_KEY}"),
+            format!("--s3-secret-key={SECRET_KEY}"),
+        ]
+    }
+
     fn objects(&self) -> Objects {
         let endpoint = format!("http://{}", self.addr).parse().unwrap();
         let s3 = S3Options {
             s3_endpoint: Some(endpoint),
-            s3_region: "eu-central-1".into(),
+            s3_region: REGION.into(),
             s3_access_key: Some(ACCESS_KEY.into()),
             s3_secret_key: Some(SECRET_KEY.into()),
             ..S3Options::default()
         };
-        let place = MediaPlace::S3 { bucket: BUCKET.into(), prefix: "of/chats".into() };
+        let place = MediaPlace::S3 { bucket: BUCKET.into(), prefix: PREFIX.into() };
         super::open(place, s3).unwrap()
     }
 }
@@ -72,7 +85,7 @@ async fn serve(listener: TcpListener, service: S3Service) {
 }
 
 /// Object storage in an S3 of its own.
-pub(super) async fn in_s3() -> (Objects, Server) {
+pub(crate) async fn in_s3() -> (Objects, Server) {
     let server = Server::start().await;
     (server.objects(), server)
 }
