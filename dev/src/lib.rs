@@ -3,12 +3,13 @@
 //! A [`Stack`] is all of it: nats-servers ([`NatsCluster`]), [`Gateway`]s and
 //! [`Worker`]s. Each is a [`Process`], killed with the process that started it;
 //! gateways and workers are this binary again ([`enter`]). [`command`] is
-//! `cargo dev`: a stack, supervised. The [`client`] speaks the protocol, and
-//! [`load`] measures with it.
+//! `cargo dev`: a stack, supervised. The [`client`] speaks the protocol, [`load`]
+//! measures with it, and a [`push_receiver`] is what push providers are elsewhere.
 
 pub mod chat;
 pub mod client;
 pub mod load;
+pub mod push_receiver;
 
 mod child;
 mod command;

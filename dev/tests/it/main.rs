@@ -18,6 +18,7 @@ mod people;
 mod poll;
 mod presence;
 mod receipts;
+mod senders;
 mod stack;
 mod support;
 mod terminal;

@@ -1,6 +1,6 @@
 //! What an operator can set.
 
-use std::{fmt, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{convert::Infallible, fmt, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -21,7 +21,7 @@ pub struct PushOptions {
 
     /// The JSON file of a Google service account that may send for a Firebase
     /// project. Without it, nobody is woken through FCM.
-    #[arg(long, env = "PETREL_FCM_CREDENTIALS", value_name = "FILE")]
+    #[arg(long, env = "PETREL_FCM_CREDENTIALS", value_name = "FILE", value_parser = path)]
     pub fcm_credentials: Option<PathBuf>,
 
     /// Where FCM is.
@@ -34,7 +34,7 @@ pub struct PushOptions {
     pub fcm_url: Url,
 
     /// The .p8 file of a key for APNs. Without it, nobody is woken through APNs.
-    #[arg(long, env = "PETREL_APNS_KEY", value_name = "FILE")]
+    #[arg(long, env = "PETREL_APNS_KEY", value_name = "FILE", value_parser = path)]
     pub apns_key: Option<PathBuf>,
 
     /// The name of that key: ten characters.
@@ -45,7 +45,7 @@ pub struct PushOptions {
     #[arg(long, env = "PETREL_APNS_TEAM_ID", value_name = "ID")]
     pub apns_team_id: Option<String>,
 
-    /// Where APNs is; https://api.sandbox.push.apple.com for apps in development.
+    /// Where APNs is; apps in development are at api.sandbox.push.apple.com.
     #[arg(
         long,
         env = "PETREL_APNS_URL",
@@ -93,6 +93,11 @@ impl PushOptions {
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_millis(self.push_timeout_ms)
     }
+}
+
+/// Takes an empty path, too, as an empty variable gives it.
+fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
 }
 
 /// An empty variable is one that is not set.
