@@ -3,11 +3,11 @@
 use std::{future::pending, io, sync::Mutex};
 
 use async_trait::async_trait;
-use schemas::{ChatId, GroupId, MediaId, Micros, PushTarget};
+use schemas::{GroupId, MediaId, Micros, PushTarget};
 use store::{
-    Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
-    MediaOutcome, NewDevice, NewMedia, NewUser, PasswordHash, RefreshClaim, Rotation, UserPatch,
-    Username,
+    Audience, Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
+    MediaOutcome, MediaUsage, NewDevice, NewMedia, NewUser, PasswordHash, RefreshClaim, Rotation,
+    UserPatch, Username,
 };
 
 use super::*;
@@ -154,10 +154,20 @@ impl Directory for OneUser {
     async fn delete_media(&self, _: MediaId) -> Result<(), DirectoryError> {
         Err(refused())
     }
-    async fn share_media(&self, _: MediaId, _: ChatId) -> Result<(), DirectoryError> {
+    async fn media_usage(&self, _: UserId) -> Result<MediaUsage, DirectoryError> {
         Err(refused())
     }
-    async fn is_media_shared(&self, _: MediaId, _: &[ChatId]) -> Result<bool, DirectoryError> {
+    async fn share_media(&self, _: MediaId, _: Audience) -> Result<(), DirectoryError> {
+        Err(refused())
+    }
+    async fn is_media_shared(&self, _: MediaId, _: &[Audience]) -> Result<bool, DirectoryError> {
+        Err(refused())
+    }
+    async fn groups_shared_with(
+        &self,
+        _: MediaId,
+        _: UserId,
+    ) -> Result<Vec<GroupId>, DirectoryError> {
         Err(refused())
     }
 }

@@ -83,6 +83,8 @@ macro_rules! directory_contract {
             media::an_upload_arrives_and_is_judged,
             media::an_upload_is_made_once,
             media::media_are_shared,
+            media::media_lead_to_the_groups_of_who_reads,
+            media::media_count_for_their_owner,
             media::media_are_forgotten,
             media::an_interrupted_change_can_be_repeated,
         }

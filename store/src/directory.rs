@@ -1,12 +1,12 @@
 //! The directory's contract.
 
 use async_trait::async_trait;
-use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, PushTarget, UserId, body::Role};
+use schemas::{DeviceId, GroupId, MediaId, Micros, PushTarget, UserId, body::Role};
 
 use crate::{
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch},
-    media::{Media, MediaChange, MediaError, MediaOutcome, NewMedia},
+    media::{Audience, Media, MediaChange, MediaError, MediaOutcome, MediaUsage, NewMedia},
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
@@ -326,18 +326,38 @@ pub trait Directory: Send + Sync + 'static {
     /// As [`user`](Self::user).
     async fn delete_media(&self, id: MediaId) -> Result<(), DirectoryError>;
 
-    /// Lets those read media to whom it was sent: a user, or whoever is in a
-    /// group. Again changes nothing. That there are such media is the caller's
+    /// What all media of a user come to that were reserved and not deleted.
+    /// Deleted ones may count no more a moment before they are gone, and of those
+    /// whose reservation was not answered some may not count.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError>;
+
+    /// Lets those read media to whom it was sent or shown. Again changes nothing. That there are such media is the caller's
     /// to check.
     ///
     /// # Errors
     /// As [`user`](Self::user).
-    async fn share_media(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError>;
+    async fn share_media(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError>;
 
     /// Whether media were shared with one of these, each of which is looked up;
     /// the caller bounds their number.
     ///
     /// # Errors
     /// As [`user`](Self::user).
-    async fn is_media_shared(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError>;
+    async fn is_media_shared(&self, id: MediaId, with: &[Audience])
+    -> Result<bool, DirectoryError>;
+
+    /// The groups with which media were shared, as far as the user may be in
+    /// them. Who is in a group is the group's own to say: this leads to groups
+    /// that the user has left a moment ago, and to none that the user never was in.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn groups_shared_with(
+        &self,
+        id: MediaId,
+        user: UserId,
+    ) -> Result<Vec<GroupId>, DirectoryError>;
 }

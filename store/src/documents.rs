@@ -4,14 +4,14 @@
 use std::future::Future;
 
 use async_trait::async_trait;
-use schemas::{ChatId, DeviceId, GroupId, MediaId, Micros, Millis, PushTarget, UserId};
+use schemas::{DeviceId, GroupId, MediaId, Micros, Millis, PushTarget, UserId};
 
 use crate::{
     directory::Directory,
     document::{DeviceDocument, GroupDocument, MediaDocument, UserDocument},
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome},
-    media::{Media, MediaChange, MediaError, MediaOutcome, NewMedia},
+    media::{Audience, Media, MediaChange, MediaError, MediaOutcome, MediaUsage, NewMedia},
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
@@ -88,11 +88,17 @@ pub(crate) trait Documents: Send + Sync + 'static {
     /// Removes media, and then its shares.
     fn remove_media(&self, id: MediaId) -> impl Answer<()>;
 
+    /// What all media of an owner come to.
+    fn read_usage(&self, owner: UserId) -> impl Answer<MediaUsage>;
+
     /// Stores a share, if it is not there.
-    fn insert_share(&self, id: MediaId, with: ChatId) -> impl Answer<()>;
+    fn insert_share(&self, id: MediaId, with: Audience) -> impl Answer<()>;
 
     /// Whether there is a share with one of these.
-    fn has_share(&self, id: MediaId, with: &[ChatId]) -> impl Answer<bool>;
+    fn has_share(&self, id: MediaId, with: &[Audience]) -> impl Answer<bool>;
+
+    /// The groups with which media were shared, as far as the user may be in them.
+    fn read_shared_groups(&self, id: MediaId, user: UserId) -> impl Answer<Vec<GroupId>>;
 }
 
 /// What a call on a store is.
@@ -308,12 +314,28 @@ impl<S: Documents> Directory for S {
         self.remove_media(id).await
     }
 
-    async fn share_media(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+    async fn media_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
+        self.read_usage(owner).await
+    }
+
+    async fn share_media(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
         self.insert_share(id, with).await
     }
 
-    async fn is_media_shared(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+    async fn is_media_shared(
+        &self,
+        id: MediaId,
+        with: &[Audience],
+    ) -> Result<bool, DirectoryError> {
         self.has_share(id, with).await
+    }
+
+    async fn groups_shared_with(
+        &self,
+        id: MediaId,
+        user: UserId,
+    ) -> Result<Vec<GroupId>, DirectoryError> {
+        self.read_shared_groups(id, user).await
     }
 }
 

@@ -8,7 +8,8 @@
 //! | `group.<id>` | the group with its members |
 //! | `member.<user>.<group>` | nothing: a mark that the user may be in the group |
 //! | `media.<id>` | an upload |
-//! | `shared.<media>.<user or group>` | nothing: a mark that the media were sent there |
+//! | `owned.<user>.<media>.<bytes>` | nothing: a mark that the upload counts for its owner |
+//! | `shared.<media>.<user or group or everyone>` | nothing: a mark that these may read it |
 
 mod bucket;
 
@@ -17,7 +18,7 @@ use std::collections::HashSet;
 use async_nats::jetstream;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use schemas::{ChatId, GroupId, MediaId, UserId};
+use schemas::{GroupId, MediaId, UserId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -27,7 +28,7 @@ use crate::{
     documents::{Age, Decided, Decision, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{MediaError, MediaOutcome},
+    media::{Audience, MediaError, MediaOutcome, MediaUsage},
     username::Username,
 };
 
@@ -227,6 +228,8 @@ impl Documents for KvDirectory {
         }
     }
 
+    /// The mark comes after the media and goes before it: whenever a process
+    /// dies, none is left that counts for nothing.
     async fn insert_media(&self, media: MediaDocument) -> Result<(), DirectoryError> {
         self.bucket
             .change(&media_key(media.id()), |stored: Option<MediaDocument>, _| {
@@ -236,7 +239,9 @@ impl Documents for KvDirectory {
                     Some(_) => Decision::Keep(()),
                 })
             })
-            .await
+            .await?;
+        let (owner, id, size) = (media.owner(), media.id(), media.size());
+        self.bucket.mark_one(format!("{}.{size}", owned_key(owner, id))).await
     }
 
     async fn edit_media(
@@ -254,20 +259,42 @@ impl Documents for KvDirectory {
     /// Without markers: nobody gets that id again, and whoever edits the media
     /// meanwhile names a revision that is not there.
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
+        if let Some(media) = self.read_media(id, Age::Newest).await? {
+            self.bucket.purge(&format!("{}.*", owned_key(media.owner(), id))).await?;
+        }
         self.bucket.purge(&media_key(id)).await?;
         self.bucket.purge(&format!("shared.{id}.*")).await
     }
 
-    async fn insert_share(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+    async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
+        let marks = self.bucket.keys(&format!("owned.{owner}.>")).await?;
+        let sizes = marks.iter().filter_map(|mark| mark.rsplit('.').next()?.parse::<u64>().ok());
+        Ok(sizes.fold(MediaUsage::default(), MediaUsage::with))
+    }
+
+    async fn insert_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
         self.bucket.mark_one(share_key(id, with)).await
     }
 
-    async fn has_share(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+    async fn has_share(&self, id: MediaId, with: &[Audience]) -> Result<bool, DirectoryError> {
         let keys: Vec<String> = with.iter().map(|with| share_key(id, *with)).collect();
         let looks = stream::iter(keys)
             .map(|key| async move { self.bucket.has(&key).await })
             .buffer_unordered(BULK_READS);
         looks.try_fold(false, |one, other| async move { Ok(one || other) }).await
+    }
+
+    async fn read_shared_groups(
+        &self,
+        id: MediaId,
+        user: UserId,
+    ) -> Result<Vec<GroupId>, DirectoryError> {
+        let (shares, memberships) = (format!("shared.{id}.*"), format!("member.{user}.*"));
+        let (shares, memberships) =
+            futures_util::try_join!(self.bucket.keys(&shares), self.bucket.keys(&memberships))?;
+        let group = |mark: &String| mark.rsplit('.').next().and_then(|id| id.parse().ok());
+        let mine: HashSet<GroupId> = memberships.iter().filter_map(group).collect();
+        Ok(shares.iter().filter_map(group).filter(|group| mine.contains(group)).collect())
     }
 }
 
@@ -288,7 +315,12 @@ fn media_key(id: MediaId) -> String {
     format!("media.{id}")
 }
 
-fn share_key(media: MediaId, with: ChatId) -> String {
+/// Without the size, which a removal need not know.
+fn owned_key(owner: UserId, media: MediaId) -> String {
+    format!("owned.{owner}.{media}")
+}
+
+fn share_key(media: MediaId, with: Audience) -> String {
     format!("shared.{media}.{with}")
 }
 

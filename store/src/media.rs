@@ -3,7 +3,10 @@
 //! The rules are here and pure. A store reads a record, asks [`Media::apply`],
 //! and stores the outcome if nobody else changed the record meanwhile.
 
-use schemas::{MediaId, Millis, Sha256, UserId};
+use std::{fmt, str::FromStr};
+
+use schemas::{ChatId, GroupId, MediaId, Millis, Sha256, UserId, id::ParseIdError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::DirectoryError;
 
@@ -74,6 +77,26 @@ pub struct NewMedia {
     pub sha256: Option<Sha256>,
 }
 
+/// Who may read media beside their owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// This user.
+    User(UserId),
+    /// Whoever is in this group.
+    Group(GroupId),
+    /// Whoever is signed in.
+    Everyone,
+}
+
+/// What the media of one user come to, in whatever state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaUsage {
+    /// How many there are.
+    pub count: u64,
+    /// How many bytes they were announced to have.
+    pub bytes: u64,
+}
+
 /// What happens to an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaChange {
@@ -120,6 +143,57 @@ pub enum MediaError {
     /// There is no such record, or the directory does not answer.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+}
+
+impl MediaUsage {
+    /// One more, of so many bytes.
+    pub(crate) fn with(self, bytes: u64) -> Self {
+        Self { count: self.count + 1, bytes: self.bytes.saturating_add(bytes) }
+    }
+}
+
+impl Audience {
+    const EVERYONE: &'static str = "everyone";
+}
+
+impl From<ChatId> for Audience {
+    fn from(chat: ChatId) -> Self {
+        match chat {
+            ChatId::User(user) => Self::User(user),
+            ChatId::Group(group) => Self::Group(group),
+        }
+    }
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(f),
+            Self::Group(group) => group.fmt(f),
+            Self::Everyone => f.write_str(Self::EVERYONE),
+        }
+    }
+}
+
+impl FromStr for Audience {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if text == Self::EVERYONE { Ok(Self::Everyone) } else { text.parse().map(ChatId::into) }
+    }
+}
+
+impl Serialize for Audience {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }
 
 impl Media {

@@ -5,8 +5,8 @@
 //! |---|---|---|
 //! | `users` | the user with devices, token state, blocks and settings | `username_folded`, unique |
 //! | `groups` | the group with its members | `members.user` |
-//! | `media` | an upload | |
-//! | `shares` | to whom media were sent | `media` |
+//! | `media` | an upload | `owner` |
+//! | `shares` | who may read media beside their owner | `media` |
 //!
 //! Nothing here asks for more than one document at a time to be atomic: no
 //! transactions, no sessions, no bulk writes, no update pipelines.
@@ -18,7 +18,7 @@ mod records;
 use std::collections::HashMap;
 
 use mongodb::bson::doc;
-use schemas::{ChatId, GroupId, MediaId, UserId};
+use schemas::{GroupId, MediaId, UserId};
 
 pub(crate) use self::connection::check;
 use self::records::Records;
@@ -27,7 +27,7 @@ use crate::{
     documents::{Age, Decided, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{MediaError, MediaOutcome},
+    media::{Audience, MediaError, MediaOutcome, MediaUsage},
     open::OpenError,
     username::Username,
 };
@@ -37,6 +37,8 @@ use crate::{
 const USERNAME: &str = "username_folded";
 /// The field that leads from a member to the groups.
 const MEMBER: &str = "members.user";
+/// The field that leads from a user to the media.
+const OWNER: &str = "owner";
 /// The field that leads from media to its shares.
 const MEDIA: &str = "media";
 
@@ -72,6 +74,7 @@ impl MongoDirectory {
         };
         directory.users.index(USERNAME, true).await?;
         directory.groups.index(MEMBER, false).await?;
+        directory.media.index(OWNER, false).await?;
         directory.shares.index(MEDIA, false).await?;
         tracing::info!(database = database.name(), "the directory is in MongoDB");
         Ok(directory)
@@ -187,18 +190,40 @@ impl Documents for MongoDirectory {
         self.shares.remove(doc! { MEDIA: id.to_string() }).await
     }
 
-    async fn insert_share(&self, id: MediaId, with: ChatId) -> Result<(), DirectoryError> {
+    async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
+        let media = self.media.find(doc! { OWNER: owner.to_string() }, Age::Newest).await?;
+        let sizes = media.iter().map(MediaDocument::size);
+        Ok(sizes.fold(MediaUsage::default(), MediaUsage::with))
+    }
+
+    async fn insert_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
         let share = ShareDocument::new(id, with);
         self.shares.insert(&share_id(id, with), &share, doc! {}).await.map(drop)
     }
 
-    async fn has_share(&self, id: MediaId, with: &[ChatId]) -> Result<bool, DirectoryError> {
+    async fn has_share(&self, id: MediaId, with: &[Audience]) -> Result<bool, DirectoryError> {
         let ids: Vec<String> = with.iter().map(|with| share_id(id, *with)).collect();
         let found = self.shares.find_one(doc! { "_id": { "$in": ids } }, Age::Any).await?;
         Ok(found.is_some())
     }
+
+    async fn read_shared_groups(
+        &self,
+        id: MediaId,
+        user: UserId,
+    ) -> Result<Vec<GroupId>, DirectoryError> {
+        let groups = self.groups.find(doc! { MEMBER: user.to_string() }, Age::Any).await?;
+        let ids = groups.iter().map(|group| share_id(id, Audience::Group(group.id())));
+        let ids: Vec<String> = ids.collect();
+        let shares = self.shares.find(doc! { "_id": { "$in": ids } }, Age::Any).await?;
+        let group = |share: &ShareDocument| match share.with() {
+            Audience::Group(group) => Some(group),
+            Audience::User(_) | Audience::Everyone => None,
+        };
+        Ok(shares.iter().filter_map(group).collect())
+    }
 }
 
-fn share_id(media: MediaId, with: ChatId) -> String {
+fn share_id(media: MediaId, with: Audience) -> String {
     format!("{media}.{with}")
 }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use schemas::{ChatId, GroupId, MediaId, Sha256, UserId};
+use schemas::{GroupId, MediaId, Sha256, UserId};
 
 use super::{MOST_STEPS, Tested, interrupted, race};
 use crate::{
-    DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaRefusal, MediaState,
-    NewMedia, Served,
+    Audience, DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaRefusal,
+    MediaState, MediaUsage, NewMedia, Served,
 };
 
 fn upload(owner: UserId) -> NewMedia {
@@ -125,27 +125,85 @@ pub async fn an_upload_is_made_once(directory: Tested) {
 /// With whom media were shared is known at once, and with nobody else.
 pub async fn media_are_shared(directory: Tested) {
     let (media, other) = (reserved(&directory).await.id, reserved(&directory).await.id);
-    let (friend, club) = (ChatId::User(UserId::mint()), ChatId::Group(GroupId::mint()));
-    let stranger = ChatId::User(UserId::mint());
+    let (friend, club) = (Audience::User(UserId::mint()), Audience::Group(GroupId::mint()));
+    let stranger = Audience::User(UserId::mint());
     let shared =
-        async |id, with: &[ChatId]| directory.is_media_shared(id, with).await.expect("answers");
+        async |id, with: &[Audience]| directory.is_media_shared(id, with).await.expect("answers");
     assert!(!shared(media, &[friend, club]).await);
-    for with in [friend, club, friend, club] {
+    for with in [friend, club, friend, club, Audience::Everyone] {
         directory.share_media(media, with).await.expect("shares");
         assert!(shared(media, &[stranger, with]).await);
     }
-    let crowd: Vec<ChatId> = (0..50).map(|_| ChatId::User(UserId::mint())).collect();
+    let crowd: Vec<Audience> = (0..50).map(|_| Audience::User(UserId::mint())).collect();
     assert!(shared(media, &[&crowd[..], &[club]].concat()).await);
-    for (id, with) in [(media, &[][..]), (media, &[stranger]), (media, &crowd), (other, &[friend])]
-    {
+    for (id, with) in [
+        (media, &[][..]),
+        (media, &[stranger]),
+        (media, &crowd),
+        (other, &[friend, Audience::Everyone]),
+    ] {
         assert!(!shared(id, with).await, "{id} with {with:?}");
+    }
+}
+
+/// From media to the groups that its reader is in, and to no others.
+pub async fn media_lead_to_the_groups_of_who_reads(directory: Tested) {
+    let media = reserved(&directory).await.id;
+    let [admin, member, stranger] = [0; 3].map(|_| UserId::mint());
+    let mut groups = Vec::new();
+    for members in [&[member][..], &[member], &[], &[member]] {
+        let group = directory.create_group(admin, "club".into(), members).await.expect("makes");
+        groups.push(group.id);
+    }
+    let found = async |user| {
+        let mut found = directory.groups_shared_with(media, user).await.expect("answers");
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(found(member).await, []);
+    for with in [Audience::User(member), Audience::Everyone] {
+        directory.share_media(media, with).await.expect("shares");
+    }
+    for group in &groups[1..] {
+        directory.share_media(media, Audience::Group(*group)).await.expect("shares");
+    }
+    let of_member = [groups[1], groups[3]];
+    assert_eq!(found(member).await, of_member);
+    assert_eq!(found(admin).await, groups[1..]);
+    assert_eq!(found(stranger).await, []);
+    directory.remove_member(groups[1], admin, member).await.expect("removes");
+    assert_eq!(found(member).await, [groups[3]]);
+}
+
+/// What a user's media come to, however many are reserved at once.
+pub async fn media_count_for_their_owner(directory: Tested) {
+    let owner = UserId::mint();
+    let usage = async || directory.media_usage(owner).await.expect("answers");
+    assert_eq!(usage().await, MediaUsage::default());
+    reserved(&directory).await;
+    let reservations = race(|number| {
+        let directory = Arc::clone(&directory);
+        async move {
+            let new = NewMedia { size: 1 << number, ..upload(owner) };
+            directory.create_media(new).await.expect("reserves")
+        }
+    });
+    let media = reservations.await;
+    let (count, bytes) = (media.len() as u64, media.iter().map(|one| one.size).sum::<u64>());
+    assert_eq!(usage().await, MediaUsage { count, bytes });
+    directory.change_media(media[0].id, &MediaChange::Arrive).await.expect("arrives");
+    assert_eq!(usage().await, MediaUsage { count, bytes });
+    for _ in 0..2 {
+        directory.delete_media(media[0].id).await.expect("forgets");
+        let rest = MediaUsage { count: count - 1, bytes: bytes - media[0].size };
+        assert_eq!(usage().await, rest);
     }
 }
 
 /// Forgotten media are not there, are shared with nobody, and do not come back.
 pub async fn media_are_forgotten(directory: Tested) {
     let (media, other) = (reserved(&directory).await.id, reserved(&directory).await);
-    let with = [ChatId::User(UserId::mint()), ChatId::Group(GroupId::mint())];
+    let with = [Audience::User(UserId::mint()), Audience::Group(GroupId::mint())];
     for with in with {
         directory.share_media(media, with).await.expect("shares");
         directory.share_media(other.id, with).await.expect("shares");

@@ -1,10 +1,10 @@
 //! Media as they are stored.
 
-use schemas::{ChatId, MediaId, Millis, Sha256, UserId};
+use schemas::{MediaId, Millis, Sha256, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::media::{Media, MediaChange, MediaOutcome, MediaRefusal, MediaState, Served};
+use crate::media::{Audience, Media, MediaChange, MediaOutcome, MediaRefusal, MediaState, Served};
 
 /// An upload, or one that is expected.
 #[derive(Clone, Serialize, Deserialize)]
@@ -43,14 +43,18 @@ struct ServedDocument {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ShareDocument {
     media: MediaId,
-    with: ChatId,
+    with: Audience,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
 impl ShareDocument {
-    pub(crate) fn new(media: MediaId, with: ChatId) -> Self {
+    pub(crate) fn new(media: MediaId, with: Audience) -> Self {
         Self { media, with, rest: Map::new() }
+    }
+
+    pub(crate) fn with(&self) -> Audience {
+        self.with
     }
 }
 
@@ -75,6 +79,14 @@ impl MediaDocument {
 
     pub(crate) fn id(&self) -> MediaId {
         self.id
+    }
+
+    pub(crate) fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.unsigned_abs()
     }
 
     pub(crate) fn to_media(&self) -> Media {
