@@ -6,6 +6,7 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 mod options;
+mod receiving;
 mod signer;
 mod writing;
 
@@ -22,6 +23,7 @@ use schemas::MediaId;
 use self::signer::Signer;
 pub use self::{
     options::{MediaPlace, ObjectsOptions, OpenObjectsError, ParsePlaceError, S3Options},
+    receiving::{Begin, ReceiveError, Received, Receiving},
     signer::{Download, SignedRequest},
     writing::Writing,
 };
@@ -37,6 +39,8 @@ const S3_CONNECT: Duration = Duration::from_secs(5);
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Where the files are, if they are in a folder.
+    folder: PathBuf,
     /// Only S3 can sign.
     signer: Option<Signer>,
 }
@@ -101,7 +105,7 @@ impl Objects {
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(OpenObjectsError::Store)?;
         // What was answered as uploaded survives a power cut.
         let store = Arc::new(store.with_fsync(true));
-        Ok(Self { store, prefix: Path::default(), signer: None })
+        Ok(Self { store, prefix: Path::default(), folder, signer: None })
     }
 
     fn in_s3(
@@ -129,7 +133,12 @@ impl Objects {
             .build()
             .map_err(OpenObjectsError::Store)?;
         let signer = Signer::new(&s3, bucket)?;
-        Ok(Self { store: Arc::new(store), prefix: Path::from(prefix), signer: Some(signer) })
+        Ok(Self {
+            store: Arc::new(store),
+            prefix: Path::from(prefix),
+            folder: PathBuf::new(),
+            signer: Some(signer),
+        })
     }
 
     /// Begins to write an object; an older one is replaced when it is finished.
@@ -223,6 +232,10 @@ impl Objects {
             Part::Content => "content",
             Part::Thumbnail => "thumbnail",
         };
+        self.spread(part, media)
+    }
+
+    fn spread(&self, part: &str, media: MediaId) -> Path {
         let id = media.to_string();
         let spread = id.get(id.len() - 2..).unwrap_or_default().to_owned();
         self.prefix.clone().join(part).join(spread).join(id)

@@ -2,7 +2,10 @@
 
 pub(crate) mod s3;
 
-use store::objects::{MediaPlace, Objects, ObjectsOptions, OpenObjectsError, S3Options};
+use store::objects::{
+    Begin, MediaPlace, Object, Objects, ObjectsOptions, OpenObjectsError, Part, ReceiveError,
+    S3Options,
+};
 use tempfile::TempDir;
 
 /// Each promise of the contract, in a folder.
@@ -42,4 +45,30 @@ async fn a_folder_signs_nothing() {
     let object = s3::object();
     assert_eq!(objects.sign_upload(object, "image/png", 10, s3::VALID), None);
     assert_eq!(objects.sign_download(object, &s3::AS_IT_IS, s3::VALID), None);
+}
+
+#[tokio::test]
+async fn a_folder_takes_an_upload_from_one_at_a_time() {
+    let (objects, folder) = in_folder();
+    // As another gateway has it.
+    let place = MediaPlace::Folder(folder.path().join("made/when/opened"));
+    let others = open(place, S3Options::default()).unwrap();
+    let media = s3::object().media;
+    let mut first = objects.receive(media, 10, Begin::Anew).await.unwrap();
+    first.write("12345".into()).await.unwrap();
+    for begin in [Begin::Anew, Begin::At(0), Begin::At(5)] {
+        for objects in [&objects, &others] {
+            let second = objects.receive(media, 10, begin).await;
+            assert!(matches!(second, Err(ReceiveError::Busy)), "{begin:?}: {second:?}");
+        }
+    }
+    assert_eq!(first.pause().await.unwrap(), 5);
+    let mut second = others.receive(media, 10, Begin::At(5)).await.unwrap();
+    second.write("67890".into()).await.unwrap();
+    let received = second.complete().await.unwrap();
+    // Until its arrival is noted.
+    let late = objects.receive(media, 10, Begin::Anew).await;
+    assert!(matches!(late, Err(ReceiveError::Busy)), "{late:?}");
+    received.release().await.unwrap();
+    assert_eq!(objects.size(Object { media, part: Part::Upload }).await.unwrap(), Some(10));
 }

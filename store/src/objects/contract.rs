@@ -3,12 +3,19 @@
 //! [`objects_contract!`](crate::objects_contract) makes them tests of one. They
 //! use ids of their own, so they may run at once. A broken promise panics.
 
+mod receiving;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use schemas::MediaId;
 
+pub use self::receiving::{
+    an_upload_begins_anew, an_upload_comes_in, an_upload_goes_on_where_it_was_cut_off,
+    an_upload_is_abandoned, an_upload_is_completed_again,
+    an_upload_takes_its_next_byte_and_no_other,
+};
 use super::{Object, ObjectError, Objects, Part};
 
 /// More than any piece in which objects are written.
@@ -29,6 +36,12 @@ macro_rules! objects_contract {
             objects_are_moved,
             objects_are_deleted,
             the_absent_is_not_there,
+            an_upload_comes_in,
+            an_upload_goes_on_where_it_was_cut_off,
+            an_upload_takes_its_next_byte_and_no_other,
+            an_upload_begins_anew,
+            an_upload_is_completed_again,
+            an_upload_is_abandoned,
         }
     };
     ($open:expr => $($promise:ident),* $(,)?) => {

@@ -1,0 +1,188 @@
+//! The bytes of an upload as they come in: in one go, or in several of which
+//! each goes on where the last one was cut off.
+//!
+//! What has come in so far is kept by the store alone, so that another gateway
+//! can go on with it.
+
+mod file;
+
+use std::{fmt, path::PathBuf};
+
+use bytes::Bytes;
+use schemas::MediaId;
+
+use self::file::FileGrowing;
+use super::{Object, ObjectError, Objects, Part};
+
+/// An upload that is coming in. Nobody else can send to it meanwhile. Dropped,
+/// it leaves for later what was written.
+pub struct Receiving {
+    size: u64,
+    offset: u64,
+    place: Place,
+}
+
+/// An upload of which all bytes have come in and are the object
+/// [`Part::Upload`]. Until it is released or dropped nobody can send to it, so
+/// that its arrival can be noted first.
+pub struct Received(Place);
+
+enum Place {
+    File(FileGrowing),
+}
+
+/// Where a sender begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At the first byte, and what came in before is let go; unless that is
+    /// all there is to come.
+    Anew,
+    /// At this one, which has to be the next.
+    At(u64),
+}
+
+/// Why bytes are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Two at a time would mix their bytes.
+    #[error("somebody else is sending it at this moment")]
+    Busy,
+    /// The sender began elsewhere than at the next byte, which is this one.
+    #[error("it goes on at byte {0}")]
+    Elsewhere(u64),
+    /// The upload was announced with fewer bytes.
+    #[error("there are more bytes than were announced")]
+    TooLong,
+    /// The store is unavailable.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+}
+
+impl Objects {
+    /// How many bytes of an upload have come in: from 0, where there are none,
+    /// to all of them, where it was cut off before it was released.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn come_in(&self, media: MediaId) -> Result<u64, ObjectError> {
+        file::length(self.growing(media)).await
+    }
+
+    /// Begins to take the bytes of an upload that was announced with that size.
+    ///
+    /// # Errors
+    /// [`ReceiveError`] of any kind but [`TooLong`](ReceiveError::TooLong).
+    pub async fn receive(
+        &self,
+        media: MediaId,
+        size: u64,
+        begin: Begin,
+    ) -> Result<Receiving, ReceiveError> {
+        let upload = Object { media, part: Part::Upload };
+        let target = self.folder.join(self.path(upload).as_ref());
+        let growing = FileGrowing::open(self.growing(media), target, size, begin).await?;
+        Ok(Receiving { size, offset: growing.length(), place: Place::File(growing) })
+    }
+
+    /// The file of an upload that is coming in.
+    fn growing(&self, media: MediaId) -> PathBuf {
+        self.folder.join(self.spread("incoming", media).as_ref())
+    }
+
+    /// Removes what has come in of an upload that is not to be finished. There
+    /// need not be any.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn abandon(&self, media: MediaId) -> Result<(), ObjectError> {
+        file::remove(self.growing(media)).await
+    }
+}
+
+impl Receiving {
+    /// The byte that is to come next.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether none is.
+    pub fn is_complete(&self) -> bool {
+        self.offset == self.size
+    }
+
+    /// Appends; returns when there is room for more.
+    ///
+    /// # Errors
+    /// [`ReceiveError::TooLong`], and none of these bytes was taken; or when
+    /// the store is unavailable.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), ReceiveError> {
+        let length = bytes.len() as u64;
+        if length > self.size - self.offset {
+            return Err(ReceiveError::TooLong);
+        }
+        match &mut self.place {
+            Place::File(file) => file.write(&bytes).await?,
+        }
+        self.offset += length;
+        Ok(())
+    }
+
+    /// Leaves for later what was written; how many bytes that are from the
+    /// first one on.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn pause(self) -> Result<u64, ObjectError> {
+        match self.place {
+            Place::File(file) => file.pause().await?,
+        }
+        Ok(self.offset)
+    }
+
+    /// Makes an object of what is [complete](Self::is_complete). That it is
+    /// there already is no error.
+    ///
+    /// # Errors
+    /// [`ObjectError::NotFound`] if it was abandoned meanwhile, or when the
+    /// store is unavailable.
+    pub async fn complete(self) -> Result<Received, ObjectError> {
+        match self.place {
+            Place::File(file) => Ok(Received(Place::File(file.complete().await?))),
+        }
+    }
+
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn abandon(self) -> Result<(), ObjectError> {
+        match self.place {
+            Place::File(file) => file.remove().await,
+        }
+    }
+}
+
+impl Received {
+    /// Forgets that it came in piece by piece: its arrival is noted.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn release(self) -> Result<(), ObjectError> {
+        match self.0 {
+            Place::File(file) => file.remove().await,
+        }
+    }
+}
+
+impl fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Receiving");
+        shown.field("size", &self.size).field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received").finish_non_exhaustive()
+    }
+}
