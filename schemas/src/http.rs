@@ -1,5 +1,7 @@
 //! Requests and answers of the HTTP API.
 
+mod media;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,8 @@ use crate::{
     limits::{GROUP_MEMBERS, NAME_CHARS, PASSWORD_BYTES, USERNAME_CHARS},
     shape,
 };
+
+pub use self::media::{MediaInfo, MediaState, NewMedia, Reservation, UploadMethod, UploadRequest};
 
 /// A phone number, as the published schemas describe it.
 const PHONE: &str = r"^\+[0-9]{5,15}$";

@@ -29,6 +29,10 @@ pub const USERNAME_CHARS: usize = 64;
 pub const NAME_CHARS: usize = 128;
 /// Longest password, in bytes.
 pub const PASSWORD_BYTES: usize = 1024;
+/// Longest name of an upload, in bytes.
+pub const MEDIA_NAME_BYTES: usize = 255;
+/// Longest media type of an upload, in bytes.
+pub const MEDIA_TYPE_BYTES: usize = 127;
 /// Most users one user may block.
 pub const BLOCKED_USERS: usize = 1024;
 /// Consecutive bad frames after which the socket closes with 4400.
@@ -48,6 +52,8 @@ pub const AT_BEHIND: Duration = Duration::from_secs(5 * 60);
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(2);
 /// For how long a repeated message id stores nothing new.
 pub const DEDUPE_WINDOW: Duration = Duration::from_secs(2 * 60);
+/// How long an upload may take, from its reservation on.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Age at which an undelivered message leaves the server.
 pub const MESSAGE_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Life of an access token.

@@ -11,8 +11,9 @@ use crate::{
     body::{Media, Role},
     client,
     http::{
-        Device, Group, GroupMember, LastSeen, List, Login, LoginDevice, Me, NewGroup, PatchGroup,
-        PatchMe, PatchSettings, Profile, PutMember, Refresh, Register, Session, Settings,
+        Device, Group, GroupMember, LastSeen, List, Login, LoginDevice, Me, MediaInfo, MediaState,
+        NewGroup, NewMedia, PatchGroup, PatchMe, PatchSettings, Profile, PutMember, Refresh,
+        Register, Reservation, Session, Settings, UploadMethod, UploadRequest,
     },
     limits::{ACCESS_TOKEN, HEARTBEAT},
     server::{self, Presence, PresenceState},
@@ -308,6 +309,53 @@ impl Example for PatchGroup {
 impl Example for PutMember {
     fn example() -> Self {
         Self { role: Some(Role::Admin) }
+    }
+}
+
+impl Example for NewMedia {
+    fn example() -> Self {
+        Self {
+            name: "Harbour.jpg".into(),
+            mime: "image/jpeg".into(),
+            size: 2_140_113,
+            sha256: None,
+        }
+    }
+}
+
+impl Example for Reservation {
+    fn example() -> Self {
+        let id = MediaId::from_parts(NOON, 6);
+        let url = format!("https://chat.example/v1/media/{id}/upload?token=eyJhbGciOiJIUzI1NiJ9");
+        let headers = [("content-length", "2140113"), ("content-type", "image/jpeg")];
+        Self {
+            id,
+            upload: UploadRequest {
+                method: UploadMethod::Put,
+                url: url.clone(),
+                headers: headers.map(|(name, value)| (name.into(), value.into())).into(),
+            },
+            resumable: Some(url),
+            expires: millis(24 * 60 * 60 * 1000),
+        }
+    }
+}
+
+impl Example for MediaInfo {
+    fn example() -> Self {
+        Self {
+            id: MediaId::from_parts(NOON, 6),
+            state: MediaState::Ready,
+            reason: None,
+            name: "Harbour.jpg".into(),
+            mime: "image/jpeg".into(),
+            size: 1_903_470,
+            width: Some(4_032),
+            height: Some(3_024),
+            thumbnail: true,
+            created: millis(0),
+            expires: millis(30 * 24 * 60 * 60 * 1000),
+        }
     }
 }
 

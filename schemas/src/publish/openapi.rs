@@ -9,7 +9,10 @@ use super::{
     PROTOCOL_VERSION,
     components::Components,
     examples::Example as _,
-    operation::{Answer, Content, Operation, Parameter, Place, Range, Refusal, Shape, Tag, common},
+    operation::{
+        Answer, Content, Operation, Parameter, Place, Range, Refusal, RequestBody, Shape, Tag,
+        common,
+    },
     operations, tags,
 };
 use crate::error::{ErrorCode, Problem};
@@ -73,11 +76,11 @@ fn describe(operation: &Operation, components: &mut Components) -> Value {
             parameters.map(|parameter| describe_parameter(parameter, components)).collect();
     }
     if let Some(request) = &operation.request {
-        let schema = components.heard(request.shape.schema);
-        described["requestBody"] = json!({
-            "required": request.required,
-            "content": json_content(&request.shape, schema),
-        });
+        let content = match &request.body {
+            RequestBody::Json(shape) => json_content(shape, components.heard(shape.schema)),
+            RequestBody::Bytes(media_type) => json!({ *media_type: {} }),
+        };
+        described["requestBody"] = json!({ "required": request.required, "content": content });
     }
     described["responses"] = responses(operation, components);
     described
@@ -90,6 +93,7 @@ fn describe_parameter(parameter: &Parameter, components: &mut Components) -> Val
         "in": match parameter.place {
             Place::Path => "path",
             Place::Query => "query",
+            Place::Header => "header",
         },
         "required": parameter.place == Place::Path,
         "description": parameter.description,
@@ -109,8 +113,11 @@ fn describe_parameter(parameter: &Parameter, components: &mut Components) -> Val
 
 fn responses(operation: &Operation, components: &mut Components) -> Value {
     let mut responses = Map::new();
-    let Answer { status, .. } = operation.answer;
+    let Answer { status, also, .. } = operation.answer;
     responses.insert(status.to_string(), answer(&operation.answer, components));
+    for (status, description) in also {
+        responses.insert(status.to_string(), json!({ "description": description }));
+    }
     let mut by_status = BTreeMap::<u16, Vec<Refusal>>::new();
     for refusal in operation.refusals() {
         by_status.entry(refusal.code.status()).or_default().push(refusal);
@@ -137,6 +144,9 @@ fn answer(answer: &Answer, components: &mut Components) -> Value {
         }
         Content::Document(media_type) => {
             response["content"] = json!({ *media_type: {} });
+        }
+        Content::Bytes => {
+            response["content"] = json!({ "*/*": {} });
         }
     }
     response

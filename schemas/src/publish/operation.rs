@@ -43,6 +43,10 @@ pub enum Method {
     Post,
     /// Sets; the same again changes nothing.
     Put,
+    /// As `Get`, without what is read.
+    Head,
+    /// Tells what is possible.
+    Options,
     /// Changes a part.
     Patch,
     /// Removes; the same again changes nothing.
@@ -60,6 +64,8 @@ pub enum Tag {
     Users,
     /// Groups and who is in them.
     Groups,
+    /// Pictures and files.
+    Media,
     /// Messages without a socket.
     Messages,
     /// The door to the socket.
@@ -104,6 +110,8 @@ pub enum Place {
     Path,
     /// In the query, may be absent.
     Query,
+    /// Among the headers, may be absent.
+    Header,
 }
 
 /// The answer when all is well.
@@ -115,6 +123,8 @@ pub struct Answer {
     pub description: &'static str,
     /// What comes with it.
     pub content: Content,
+    /// Other answers that are no refusals: a status and what it means.
+    pub also: &'static [(u16, &'static str)],
 }
 
 /// What comes with an answer.
@@ -126,14 +136,23 @@ pub enum Content {
     Json(Shape),
     /// A document of that media type.
     Document(&'static str),
+    /// Bytes of whatever media type they are.
+    Bytes,
 }
 
-/// The JSON that a call takes.
+/// What a call takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    pub(super) shape: Shape,
+    pub(super) body: RequestBody,
     /// Whether there has to be a body at all.
     pub required: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RequestBody {
+    Json(Shape),
+    /// Bytes of that media type.
+    Bytes(&'static str),
 }
 
 /// A JSON type with an example.
@@ -156,11 +175,14 @@ impl Operation {
     /// Everything that may go wrong: what it says itself, and what its kind
     /// has in common. One code may be there for several reasons.
     pub fn refusals(&self) -> impl Iterator<Item = Refusal> {
-        let body: &[Refusal] = if self.request.is_some() { BODY } else { &[] };
+        let takes_json = self.request.is_some_and(|request| request.is_json());
+        let body: &[Refusal] = if takes_json { BODY } else { &[] };
         let ids: &[Refusal] = if self.parameters.is_empty() { &[] } else { PARAMETERS };
         let token: &[Refusal] = if self.signed_in { TOKEN } else { &[] };
         let limited: &[Refusal] = match self.tag {
-            Tag::Sessions | Tag::Me | Tag::Users | Tag::Groups | Tag::Messages => SERVED,
+            Tag::Sessions | Tag::Me | Tag::Users | Tag::Groups | Tag::Media | Tag::Messages => {
+                SERVED
+            }
             Tag::Socket | Tag::Service => &[],
         };
         [self.own_refusals, body, ids, token, limited].into_iter().flatten().copied()
@@ -188,6 +210,15 @@ const GROUPS: &str = "Up to 100 people who write to each other. Members learn of
     `unavailable` may stand nevertheless: read the group, or ask for the same again, which \
     changes nothing where it is so already. Who has blocked whom makes no difference to a \
     group's messages, as each is for all of them; only typing does not pass between the two.";
+
+const MEDIA: &str = "Pictures and files. Reserve an upload, send its bytes to the address in the \
+    answer, and send a message whose body names it; it may be sent while it is still `pending`. \
+    Each upload is looked at: its length, its hash, and whether it is what it says it is. Pictures \
+    are served upright and without where they were taken. Then its owner's devices get an `event`, \
+    `media.ready` or `media.rejected`, in the note to self. It can be read by its owner, by members of \
+    the chats it was sent to, who may send it on, and if it is somebody's picture or a group's by \
+    everybody. Nothing is kept for ever: what is not finished goes after 24 hours, and the rest when \
+    `expires` says.";
 
 const MESSAGES: &str = "For clients that cannot hold a socket, with what the socket promises. A \
     client asks for its inbox again and again: each answer is the oldest of what this device has \
@@ -224,12 +255,22 @@ impl Refusal {
 
 impl Request {
     pub(super) const fn of<T: JsonSchema + Serialize + Example>() -> Self {
-        Self { shape: Shape::of::<T>(), required: true }
+        Self { body: RequestBody::Json(Shape::of::<T>()), required: true }
+    }
+
+    /// Bytes, many of them.
+    pub(super) const fn bytes(media_type: &'static str) -> Self {
+        Self { body: RequestBody::Bytes(media_type), required: true }
+    }
+
+    /// Whether it is JSON.
+    pub fn is_json(&self) -> bool {
+        matches!(self.body, RequestBody::Json(_))
     }
 
     /// Without a body it means the same as with an empty object.
     pub(super) const fn optional<T: JsonSchema + Serialize + Example>() -> Self {
-        Self { shape: Shape::of::<T>(), required: false }
+        Self { body: RequestBody::Json(Shape::of::<T>()), required: false }
     }
 }
 
@@ -254,6 +295,14 @@ impl Parameter {
     ) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
         Self { name, place: Place::Query, description, schema, most: None, range: None }
+    }
+
+    pub(super) const fn header<T: JsonSchema>(
+        name: &'static str,
+        description: &'static str,
+    ) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        Self { name, place: Place::Header, description, schema, most: None, range: None }
     }
 
     /// A list in the query, its items separated by commas.
@@ -282,6 +331,8 @@ impl Method {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
@@ -292,11 +343,12 @@ impl Method {
 
 impl Tag {
     /// Every chapter, in reading order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sessions,
         Self::Me,
         Self::Users,
         Self::Groups,
+        Self::Media,
         Self::Messages,
         Self::Socket,
         Self::Service,
@@ -309,6 +361,7 @@ impl Tag {
             Self::Me => "Me",
             Self::Users => "Users",
             Self::Groups => "Groups",
+            Self::Media => "Media",
             Self::Messages => "Messages",
             Self::Socket => "Socket",
             Self::Service => "Service",
@@ -322,6 +375,7 @@ impl Tag {
             Self::Me => "One's own profile, devices and blocked users.",
             Self::Users => "Other people's public profiles.",
             Self::Groups => GROUPS,
+            Self::Media => MEDIA,
             Self::Messages => MESSAGES,
             Self::Socket => "Where messages travel.",
             Self::Service => "Health, and the documents that describe all this.",

@@ -7,10 +7,10 @@ use crate::{
     client,
     error::ErrorCode,
     http::{
-        Device, Group, List, Login, Me, NewGroup, PatchGroup, PatchMe, Profile, PutMember, Refresh,
-        Register, Session,
+        Device, Group, List, Login, Me, MediaInfo, NewGroup, NewMedia, PatchGroup, PatchMe,
+        Profile, PutMember, Refresh, Register, Reservation, Session,
     },
-    id::{DeviceId, GroupId, UserId},
+    id::{DeviceId, GroupId, MediaId, UserId},
     limits::{BULK_IDS, MESSAGES_ITEMS, POLL_WAIT, POLL_WAIT_MAX},
     server::{self, Presence},
 };
@@ -109,7 +109,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[],
         request: Some(Request::of::<PatchMe>()),
         answer: json::<Me>(200, "The account as it is now."),
-        own_refusals: &[Refusal::new(ErrorCode::NotFound, "`picture` is no media.")],
+        own_refusals: &[NO_SUCH_PICTURE, NO_PICTURE],
     },
     Operation {
         id: "devices",
@@ -269,11 +269,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[GROUP],
         request: Some(Request::of::<PatchGroup>()),
         answer: json::<Group>(200, "The group as it is now."),
-        own_refusals: &[
-            NO_SUCH_GROUP,
-            NOT_IN_IT,
-            Refusal::new(ErrorCode::NotFound, "`picture` is no media."),
-        ],
+        own_refusals: &[NO_SUCH_GROUP, NOT_IN_IT, NO_SUCH_PICTURE, NO_PICTURE],
     },
     Operation {
         id: "putMember",
@@ -317,6 +313,136 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        id: "reserveMedia",
+        method: Method::Post,
+        path: "/v1/media",
+        tag: Tag::Media,
+        signed_in: true,
+        summary: "Reserve an upload",
+        description: "Then make the request in `upload`, or upload in pieces to `resumable`: \
+            either can be done by whoever knows the address, until `expires`. The bytes are taken \
+            once; a repetition after a lost answer is answered alike and changes nothing.",
+        parameters: &[],
+        request: Some(Request::of::<NewMedia>()),
+        answer: json::<Reservation>(201, "The upload is awaited."),
+        own_refusals: &[
+            Refusal::new(ErrorCode::Invalid, "Uploads of that type are not taken here."),
+            Refusal::new(ErrorCode::TooLarge, "It has more bytes than an upload may have."),
+            Refusal::new(
+                ErrorCode::TooLarge,
+                "With it, what you have uploaded would come to more than is kept for you: wait \
+                 until some of it is gone.",
+            ),
+        ],
+    },
+    Operation {
+        id: "uploadMedia",
+        method: Method::Put,
+        path: "/v1/media/{id}/upload",
+        tag: Tag::Media,
+        signed_in: false,
+        summary: "Upload all bytes",
+        description: "The request that `POST /v1/media` answers, where the server keeps uploads \
+            itself; where they go to a store of its own, the address leads there. What came \
+            before the connection broke is kept: go on behind it, as with any upload in pieces. \
+            Uploading all of it again begins anew.",
+        parameters: &[MEDIA, SECRET],
+        request: Some(Request::bytes("*/*")),
+        answer: nothing(204, "All bytes are there, or were before."),
+        own_refusals: &[
+            BAD_SECRET,
+            GONE,
+            BUSY,
+            Refusal::new(
+                ErrorCode::Invalid,
+                "`Content-Type` or `Content-Length` is not as announced.",
+            ),
+            Refusal::new(ErrorCode::Invalid, "The body ended before all bytes came."),
+            Refusal::new(ErrorCode::TooLarge, "More bytes came than were announced: none is kept."),
+        ],
+    },
+    Operation {
+        id: "uploadOffset",
+        method: Method::Head,
+        path: "/v1/media/{id}/upload",
+        tag: Tag::Media,
+        signed_in: false,
+        summary: "Ask where an upload goes on",
+        description: "As in tus 1.0.0: `Upload-Offset` is the next byte, `Upload-Length` how many \
+            there are in all. An upload whose bytes are all there is complete.",
+        parameters: &[MEDIA, SECRET, TUS],
+        request: None,
+        answer: nothing(204, "The headers say."),
+        own_refusals: &[BAD_SECRET, GONE],
+    },
+    Operation {
+        id: "uploadPiece",
+        method: Method::Patch,
+        path: "/v1/media/{id}/upload",
+        tag: Tag::Media,
+        signed_in: false,
+        summary: "Upload a piece",
+        description: "As in tus 1.0.0: the bytes from `Upload-Offset` on, as many as there are or \
+            as one likes, as `application/offset+octet-stream`. The answer says where it goes on, \
+            which may be before the end of the piece: where the server's store is an S3, only \
+            whole pieces of 5 MiB are kept, except for the last.",
+        parameters: &[
+            MEDIA,
+            SECRET,
+            TUS,
+            Parameter::header::<u64>("Upload-Offset", "The first byte's place."),
+        ],
+        request: Some(Request::bytes("application/offset+octet-stream")),
+        answer: nothing(204, "They are there, up to `Upload-Offset`."),
+        own_refusals: &[
+            BAD_SECRET,
+            GONE,
+            BUSY,
+            Refusal::new(ErrorCode::Conflict, "It does not go on at `Upload-Offset`: ask where."),
+            Refusal::new(ErrorCode::Invalid, "`Upload-Offset` is missing."),
+            Refusal::new(ErrorCode::TooLarge, "There are more bytes than were announced."),
+        ],
+    },
+    Operation {
+        id: "uploadOptions",
+        method: Method::Options,
+        path: "/v1/media/{id}/upload",
+        tag: Tag::Media,
+        signed_in: false,
+        summary: "Ask how uploads in pieces are done",
+        description: "As in tus 1.0.0: `Tus-Version` and `Tus-Max-Size`.",
+        parameters: &[MEDIA],
+        request: None,
+        answer: nothing(204, "The headers say."),
+        own_refusals: &[],
+    },
+    Operation {
+        id: "media",
+        method: Method::Get,
+        path: "/v1/media/{id}",
+        tag: Tag::Media,
+        signed_in: true,
+        summary: "Read what has become of an upload",
+        description: "",
+        parameters: &[MEDIA],
+        request: None,
+        answer: json::<MediaInfo>(200, "The upload."),
+        own_refusals: &[NO_SUCH_MEDIA],
+    },
+    download(
+        "mediaContent",
+        "/v1/media/{id}/content",
+        "Download an upload",
+        "With `Range` a part of it, with `If-None-Match` only if it is not that. Its name is in \
+         `Content-Disposition`, and a browser is told to run nothing of it.",
+    ),
+    download(
+        "mediaThumbnail",
+        "/v1/media/{id}/thumbnail",
+        "Download a small picture of an upload",
+        "Where `thumbnail` says that there is one.",
+    ),
+    Operation {
         id: "send",
         method: Method::Post,
         path: "/v1/messages",
@@ -338,7 +464,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ),
         own_refusals: &[
             Refusal::new(ErrorCode::TooLarge, "The message's `body` is larger than 16 KiB."),
-            Refusal::new(ErrorCode::NotFound, "No such user, group or media."),
+            Refusal::new(
+                ErrorCode::NotFound,
+                "No such user or group, or no such media that you may read.",
+            ),
+            Refusal::new(ErrorCode::Invalid, "The media were rejected."),
             Refusal::new(ErrorCode::NotMember, "You are not in that group."),
             Refusal::new(ErrorCode::Blocked, "You have blocked this user."),
             Refusal::new(ErrorCode::InboxFull, "The recipient's inbox holds no more."),
@@ -460,6 +590,29 @@ pub(super) const OPERATIONS: &[Operation] = &[
     document("docs", "/docs", "text/html", "Both documents as a page for people"),
 ];
 
+const NO_SUCH_PICTURE: Refusal =
+    Refusal::new(ErrorCode::NotFound, "`picture` is no media that you may read.");
+const NO_PICTURE: Refusal =
+    Refusal::new(ErrorCode::Invalid, "`picture` is no image, or was rejected.");
+const MEDIA: Parameter = Parameter::path::<MediaId>("id", "The upload.");
+const SECRET: Parameter =
+    Parameter::query::<String>("token", "As the address in the answer has it.");
+const TUS: Parameter = Parameter::header::<String>(
+    "Tus-Resumable",
+    "`1.0.0`; anything else is answered with 412 and `invalid`.",
+);
+const NO_SUCH_MEDIA: Refusal =
+    Refusal::new(ErrorCode::NotFound, "No such upload, or none that you may read.");
+const BAD_SECRET: Refusal = Refusal::new(
+    ErrorCode::Forbidden,
+    "The address is not the one that was answered, or not any more.",
+);
+const GONE: Refusal =
+    Refusal::new(ErrorCode::NotFound, "The upload was not finished in time, and is forgotten.");
+const BUSY: Refusal = Refusal::new(
+    ErrorCode::Conflict,
+    "Another request is sending it at this moment: try again soon.",
+);
 const WAIT: Range = Range { least: 0, most: POLL_WAIT_MAX.as_secs(), default: POLL_WAIT.as_secs() };
 const LIMIT: Range =
     Range { least: 1, most: MESSAGES_ITEMS as u64, default: MESSAGES_ITEMS as u64 };
@@ -467,6 +620,53 @@ const GROUP: Parameter = Parameter::path::<GroupId>("id", "The group.");
 const NO_SUCH_GROUP: Refusal = Refusal::new(ErrorCode::NotFound, "No such group.");
 const NOT_IN_IT: Refusal = Refusal::new(ErrorCode::NotMember, "You are not in that group.");
 const MEMBERS_ONLY: &[Refusal] = &[NO_SUCH_GROUP, NOT_IN_IT];
+
+const DOWNLOAD_PARAMETERS: &[Parameter] = &[
+    MEDIA,
+    Parameter::header::<String>("Range", "One range of bytes (RFC 9110)."),
+    Parameter::header::<String>("If-Range", "The `ETag` of which it is a range."),
+    Parameter::header::<String>("If-None-Match", "The `ETag` that is there already."),
+];
+const NO_DOWNLOAD: &[Refusal] = &[
+    NO_SUCH_MEDIA,
+    Refusal::new(ErrorCode::NotFound, "It was rejected, or has no small picture."),
+    Refusal::new(
+        ErrorCode::Conflict,
+        "It is still `pending`: its owner gets an event when it is not, and others try \
+                 again soon.",
+    ),
+];
+
+const fn download(
+    id: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    description: &'static str,
+) -> Operation {
+    Operation {
+        id,
+        method: Method::Get,
+        path,
+        tag: Tag::Media,
+        signed_in: true,
+        summary,
+        description,
+        parameters: DOWNLOAD_PARAMETERS,
+        request: None,
+        answer: Answer {
+            status: 200,
+            description: "All of it.",
+            content: Content::Bytes,
+            also: &[
+                (206, "The range."),
+                (304, "It is that already."),
+                (307, "It is to be had at `Location`, for some minutes and without a token."),
+                (416, "It has no such range: `invalid`."),
+            ],
+        },
+        own_refusals: NO_DOWNLOAD,
+    }
+}
 
 const fn document(
     id: &'static str,
@@ -488,6 +688,7 @@ const fn document(
             status: 200,
             description: "The document.",
             content: Content::Document(media_type),
+            also: &[],
         },
         own_refusals: &[TOO_MANY],
     }
@@ -497,9 +698,9 @@ const fn json<T>(status: u16, description: &'static str) -> Answer
 where
     T: schemars::JsonSchema + serde::Serialize + super::examples::Example,
 {
-    Answer { status, description, content: Content::Json(Shape::of::<T>()) }
+    Answer { status, description, content: Content::Json(Shape::of::<T>()), also: &[] }
 }
 
 const fn nothing(status: u16, description: &'static str) -> Answer {
-    Answer { status, description, content: Content::Nothing }
+    Answer { status, description, content: Content::Nothing, also: &[] }
 }
