@@ -6,7 +6,10 @@ use std::{
     sync::Once,
 };
 
-use axum::http::{HeaderMap, HeaderName, header::FORWARDED};
+use axum::http::{
+    HeaderMap, HeaderName,
+    header::{FORWARDED, HOST},
+};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
@@ -15,6 +18,7 @@ const HOPS: usize = 16;
 /// How much of an IPv6 address names a customer; the rest is theirs to choose.
 const IPV6_NETWORK: u128 = !0 << 64;
 
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// All that counts as one: an IPv4 address, or the /64 of an IPv6 address.
@@ -76,6 +80,16 @@ impl ProxyOptions {
             client = hop.to_canonical();
         }
         client
+    }
+
+    /// Where this request was sent to, as far as its host is named: what a
+    /// trusted proxy says of TLS counts.
+    pub(crate) fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Option<String> {
+        let host = headers.get(HOST)?.to_str().ok()?;
+        let is_trusted = self.trusted_proxies.contain(peer.to_canonical());
+        let proto = headers.get(X_FORWARDED_PROTO).filter(|_| is_trusted);
+        let is_tls = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        Some(format!("{}://{host}", if is_tls { "https" } else { "http" }))
     }
 
     /// What the header says, the last first; nothing where it names no address.

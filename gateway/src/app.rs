@@ -44,10 +44,8 @@ pub(crate) struct App {
     /// Users and devices.
     pub directory: Arc<dyn Directory>,
     /// The bytes of media.
-    #[allow(dead_code, reason = "the endpoints of media are about to come")]
     pub objects: Objects,
     /// To the media worker.
-    #[allow(dead_code, reason = "the endpoints of media are about to come")]
     pub media: MediaQueue,
     /// What of them is cached.
     pub roster: Roster,

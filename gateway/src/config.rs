@@ -8,7 +8,7 @@ use nats::options::NatsOptions;
 use schemas::limits;
 use store::{DirectoryOptions, objects::ObjectsOptions};
 
-use crate::{address::ProxyOptions, limits::LimitOptions};
+use crate::{address::ProxyOptions, limits::LimitOptions, media::MediaOptions};
 
 /// The gateway: HTTP and WebSocket sessions in front of the inboxes.
 #[derive(Debug, Clone, Parser)]
@@ -71,6 +71,10 @@ pub struct Config {
     #[arg(long, env = "PETREL_DRAIN_SECS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_secs: u64,
+
+    /// What may be uploaded.
+    #[command(flatten)]
+    pub media: MediaOptions,
 
     /// Who is asking.
     #[command(flatten)]

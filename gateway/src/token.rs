@@ -2,7 +2,7 @@
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use schemas::{
-    DeviceId, Micros, UserId,
+    DeviceId, MediaId, Micros, Millis, UserId,
     limits::{ACCESS_TOKEN, REFRESH_TOKEN},
 };
 use serde::{Deserialize, Serialize};
@@ -57,11 +57,23 @@ struct Claims {
     exp: i64,
 }
 
+/// What the address of an upload says.
+#[derive(Debug, Serialize, Deserialize)]
+struct UploadClaims {
+    sub: MediaId,
+    own: UserId,
+    #[serde(rename = "use")]
+    purpose: Purpose,
+    /// Seconds since 1970.
+    exp: i64,
+}
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Purpose {
     Access,
     Refresh,
+    Upload,
 }
 
 impl Tokens {
@@ -116,6 +128,31 @@ impl Tokens {
         })
     }
 
+    /// A secret for the address of an upload, good until it ends.
+    ///
+    /// # Errors
+    /// As [`access`](Self::access).
+    pub(crate) fn upload(
+        &self,
+        media: MediaId,
+        owner: UserId,
+        expires: Millis,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let exp = expires.0.div_euclid(1_000);
+        self.sign(&UploadClaims { sub: media, own: owner, purpose: Purpose::Upload, exp })
+    }
+
+    /// Checks the secret in the address of an upload; whose it is.
+    ///
+    /// # Errors
+    /// [`TokenError`], which does not say why.
+    pub(crate) fn check_upload(&self, token: &str, media: MediaId) -> Result<UserId, TokenError> {
+        let decoded = jsonwebtoken::decode(token, &self.checking, &self.validation);
+        let claims: UploadClaims = decoded.map_err(|_| TokenError)?.claims;
+        let is_its = claims.purpose == Purpose::Upload && claims.sub == media;
+        if is_its { Ok(claims.own) } else { Err(TokenError) }
+    }
+
     /// Checks an access token's signature, use and time.
     ///
     /// # Errors
@@ -142,7 +179,7 @@ impl Tokens {
         })
     }
 
-    fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    fn sign(&self, claims: &impl Serialize) -> Result<String, jsonwebtoken::errors::Error> {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.signing)
     }
 
@@ -191,6 +228,20 @@ mod tests {
         assert_eq!(tokens.check_access(&refresh), Err(TokenError));
         let access = tokens.access(me, claim.family, now).unwrap();
         assert_eq!(tokens.check_refresh(&access), Err(TokenError));
+    }
+
+    #[test]
+    fn an_upload_has_a_secret_of_its_own_until_it_ends() {
+        let (tokens, media, owner) = (tokens(1), MediaId::mint(), UserId::mint());
+        let good = |expires| tokens.upload(media, owner, Millis(expires)).unwrap();
+        let (now, minute) = (Millis::now().0, 60_000);
+        let secret = good(now + minute);
+        assert_eq!(tokens.check_upload(&secret, media), Ok(owner));
+        assert_eq!(tokens.check_upload(&secret, MediaId::mint()), Err(TokenError));
+        assert_eq!(tokens.check_upload(&good(now - minute), media), Err(TokenError));
+        assert_eq!(tokens.check_access(&secret), Err(TokenError));
+        let access = tokens.access(me(), Family::mint(), Micros::now()).unwrap();
+        assert_eq!(tokens.check_upload(&access, media), Err(TokenError));
     }
 
     #[test]

@@ -199,6 +199,12 @@ impl Objects {
         }
     }
 
+    /// Whether the store signs addresses, so that bytes go there and come from
+    /// there by themselves.
+    pub fn can_sign(&self) -> bool {
+        self.signer.is_some()
+    }
+
     /// A request with which anybody may upload exactly so many bytes of that
     /// type, for so long; nothing where the store cannot sign.
     pub fn sign_upload(

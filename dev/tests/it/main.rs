@@ -11,6 +11,7 @@ mod http;
 mod inbox;
 mod leases;
 mod limits;
+mod media;
 mod media_worker;
 mod nats_server;
 mod objects;

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
 use nats::{Bus, Leases};
-use schemas::{ErrorCode, GatewayId, GroupId};
+use schemas::{ErrorCode, GatewayId, GroupId, UserId};
 use store::DirectoryError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -135,6 +135,17 @@ impl Acting {
     /// For work that is about to do what cannot be called back.
     fn check(&self) -> Result<(), Lapsed> {
         self.term.check()
+    }
+}
+
+impl App {
+    /// Whether this user is in the group now.
+    ///
+    /// # Errors
+    /// `not_found`, or `unavailable`.
+    pub(crate) async fn is_member(&self, user: UserId, group: GroupId) -> Result<bool, Refusal> {
+        let look = async |acting: Acting| Ok(acting.membership(self, group).await?.has(user));
+        self.groups.act(group, Purpose::Use, look).await?
     }
 }
 

@@ -30,9 +30,11 @@ pub(super) async fn admit(
     let is_personal = request.uri().path().starts_with("/v1/");
     let mut response = next.run(request).await;
     if is_personal {
-        // Tokens, messages and what people say of themselves.
+        // Tokens, messages and what people say of themselves; a download says by
+        // itself how long it may be kept.
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let no_store = || HeaderValue::from_static("no-store");
+        headers.entry(header::CACHE_CONTROL).or_insert_with(no_store);
     }
     response
 }

@@ -135,8 +135,7 @@ async fn read_all(body: Body) -> Result<BytesMut, HttpError> {
         let chunk =
             chunk.map_err(|error| HttpError::new(ErrorCode::BadFrame, error.to_string()))?;
         if bytes.len() + chunk.len() > CLIENT_FRAME_BYTES {
-            // A client that sends on, slower or longer than this, is cut off.
-            let _ = timeout(LINGER, drop_rest(chunks)).await;
+            linger(&mut chunks).await;
             let limit = format!("a body has at most {CLIENT_FRAME_BYTES} bytes");
             return Err(HttpError::new(ErrorCode::TooLarge, limit));
         }
@@ -146,7 +145,12 @@ async fn read_all(body: Body) -> Result<BytesMut, HttpError> {
 }
 
 /// Reads on for a client that does not read an answer before it has sent all.
-async fn drop_rest(mut chunks: BodyDataStream) {
+/// One that sends on, slower or longer than this, is cut off.
+pub(crate) async fn linger(chunks: &mut BodyDataStream) {
+    let _ = timeout(LINGER, drop_rest(chunks)).await;
+}
+
+async fn drop_rest(chunks: &mut BodyDataStream) {
     let mut dropped = 0;
     while let Some(Ok(chunk)) = chunks.next().await {
         dropped += chunk.len();

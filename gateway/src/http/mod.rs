@@ -2,13 +2,18 @@
 
 mod account;
 mod admit;
+mod disposition;
 mod docs;
+mod download;
 pub(crate) mod extract;
 mod groups;
 mod inbox;
 mod me;
+mod media;
 mod presence;
 pub(crate) mod problem;
+mod range;
+mod upload;
 mod users;
 
 use std::sync::Arc;
@@ -56,6 +61,14 @@ fn calls() -> Router<Arc<App>> {
         .route(
             "/v1/groups/{id}/members/{user}",
             put(groups::put_member).delete(groups::remove_member),
+        )
+        .route("/v1/media", post(media::reserve))
+        .route("/v1/media/{id}", get(media::get))
+        .route("/v1/media/{id}/content", get(download::content))
+        .route("/v1/media/{id}/thumbnail", get(download::thumbnail))
+        .route(
+            "/v1/media/{id}/upload",
+            put(upload::put).head(upload::head).patch(upload::patch).options(upload::options),
         )
         .route("/v1/messages", post(inbox::send))
         .route("/v1/inbox", get(inbox::poll))

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemas::{ErrorCode, Problem, client::FrameError};
-use store::DirectoryError;
+use store::{DirectoryError, objects::ObjectError};
 
 use crate::{app::AuthError, password::HashError, session::Refusal};
 
@@ -83,6 +83,12 @@ impl From<DirectoryError> for HttpError {
                 Self::new(ErrorCode::Unavailable, "the directory does not answer")
             }
         }
+    }
+}
+
+impl From<ObjectError> for HttpError {
+    fn from(error: ObjectError) -> Self {
+        Refusal::from(error).into()
     }
 }
 

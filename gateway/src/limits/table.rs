@@ -119,6 +119,15 @@ limits! {
     /// Times that a user types; beyond it, nobody is told.
     typing per UserId: "20,4/s",
         "user-limit-typing", "PETREL_USER_LIMIT_TYPING", "typing";
+    /// Uploads that a user reserves.
+    uploads per UserId: "60,120/h",
+        "user-limit-uploads", "PETREL_USER_LIMIT_UPLOADS", "uploads";
+    /// Requests with bytes of a user's uploads, and for where they go on.
+    pieces per UserId: "200,5/s",
+        "user-limit-pieces", "PETREL_USER_LIMIT_PIECES", "pieces of uploads";
+    /// A user's downloads, each range of one by itself.
+    downloads per UserId: "300,20/s",
+        "user-limit-downloads", "PETREL_USER_LIMIT_DOWNLOADS", "downloads";
     /// Requests from an address, whatever they are.
     requests_from per Address: "3000,300/s",
         "address-limit-requests", "PETREL_ADDRESS_LIMIT_REQUESTS", "requests from your address";

@@ -1,9 +1,9 @@
 //! What every call has in common: it is there, and says what is wrong with it.
 
 use schemas::{
-    DeviceId, ErrorCode, GroupId, UserId,
+    DeviceId, ErrorCode, GroupId, MediaId, UserId,
     limits::CLIENT_FRAME_BYTES,
-    publish::{Content, Operation, Place, operations},
+    publish::{Content, Method, Operation, Place, operations},
 };
 
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::people::Person;
 fn path(operation: &Operation) -> String {
     let id = match operation.path.split('/').nth(2) {
         Some("groups") => GroupId::mint().to_string(),
+        Some("media") => MediaId::mint().to_string(),
         _ => DeviceId::mint().to_string(),
     };
     let path = operation.path.replace("{id}", &id).replace("{user}", &UserId::mint().to_string());
@@ -70,11 +71,11 @@ async fn a_body_that_is_none_is_a_bad_frame() {
     let token = Some(alice.account.token());
     let mistyped = json!({
         "username": 7, "name": 7, "password": 7, "refresh_token": 7, "role": 7, "id": 7,
-        "seq": "7", "chat": 7,
+        "seq": "7", "chat": 7, "mime": 7, "size": 7,
     });
     let deep = "[".repeat(50_000);
     for operation in operations() {
-        let Some(request) = &operation.request else { continue };
+        let Some(request) = operation.request.filter(|request| request.is_json()) else { continue };
         let bodies = ["x", "[]", "7", "null", "\"x\"", "{", "{}x", "\0", &deep];
         // Some may be left out.
         let none = request.required.then_some("");
@@ -89,7 +90,9 @@ async fn a_body_that_is_none_is_a_bad_frame() {
 #[tokio::test]
 async fn a_body_has_at_most_64_kib() {
     let [alice] = Person::several().await;
-    let bodies = operations().iter().filter(|operation| operation.request.is_some());
+    let is_json =
+        |operation: &&Operation| operation.request.is_some_and(|request| request.is_json());
+    let bodies = operations().iter().filter(is_json);
     for operation in bodies {
         for (length, code) in [
             (CLIENT_FRAME_BYTES, ErrorCode::BadFrame),
@@ -119,7 +122,9 @@ async fn an_id_that_cannot_be_is_invalid() {
             let path = operation.path.replace("{id}", id).replace("{user}", id);
             let answer = ask(operation, &path, Some(alice.account.token()), None).await;
             assert_eq!(answer.status, 400, "{} {path:.40}: {answer:?}", operation.id);
-            answer.is_problem(ErrorCode::Invalid);
+            if operation.method != Method::Head {
+                answer.is_problem(ErrorCode::Invalid);
+            }
         }
     }
 }

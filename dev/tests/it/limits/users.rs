@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use schemas::{
-    CloseCode, DeviceId, ErrorCode, GroupId,
+    CloseCode, DeviceId, ErrorCode, GroupId, MediaId,
     publish::{Operation, Tag, operations},
     server::Frame,
 };
@@ -149,6 +149,7 @@ fn body(operation: &Operation, person: &Person) -> Option<Value> {
         "createGroup" => json!({"name": "club", "members": []}),
         "token" => json!({"refresh_token": person.account.session.refresh_token}),
         "send" => text("m1", person, "a note to self"),
+        "reserveMedia" => json!({"name": "a", "mime": "text/plain", "size": 1}),
         "ackInbox" => json!({"seq": 0}),
         "read" => json!({"chat": person.user(), "marks": {}}),
         _ => json!({}),
@@ -167,6 +168,7 @@ async fn every_call_of_a_user_is_limited() {
         let [alice, bob] = Person::several_on(stack().await).await;
         let id = match operation.tag {
             Tag::Groups => group(&[&bob]).await.to_string(),
+            Tag::Media => MediaId::mint().to_string(),
             _ => DeviceId::mint().to_string(),
         };
         let path = operation.path.replace("{id}", &id).replace("{user}", &bob.user().to_string());

@@ -1,0 +1,159 @@
+//! Media on their way out: through here, or by an address that the store has
+//! signed.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt as _;
+use schemas::{ErrorCode, MediaId};
+use store::{
+    Media, MediaState, Served,
+    objects::{Download, Object, ObjectError, Part},
+};
+
+use super::{
+    disposition::disposition,
+    extract::{Bearer, PathId},
+    problem::HttpError,
+    range::{Wanted, wanted},
+};
+use crate::{app::App, session::Identity};
+
+/// How long a signed address is good for.
+const SIGNED: Duration = Duration::from_secs(5 * 60);
+/// For how long the client that asked may keep it without asking again. Who has
+/// left a group may see until then what they had seen.
+const KEPT: HeaderValue = HeaderValue::from_static("private, max-age=3600");
+/// Less than the address is good for.
+const ADDRESS_KEPT: HeaderValue = HeaderValue::from_static("private, max-age=120");
+/// A browser is to run nothing of it, take it for nothing else, and give it to
+/// no other site's pages.
+const LOCKED: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-site"),
+    ),
+];
+
+/// A file as it is served.
+struct File {
+    object: Object,
+    mime: String,
+    disposition: String,
+    tag: HeaderValue,
+}
+
+/// `GET /v1/media/{id}/content`
+pub(super) async fn content(
+    State(app): State<Arc<App>>,
+    Bearer(me): Bearer,
+    PathId(id): PathId<MediaId>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let (media, served) = ready(&app, me, id).await?;
+    let file = File::new(&media, Part::Content, served.mime)?;
+    serve(&app, &file, &headers).await
+}
+
+/// `GET /v1/media/{id}/thumbnail`
+pub(super) async fn thumbnail(
+    State(app): State<Arc<App>>,
+    Bearer(me): Bearer,
+    PathId(id): PathId<MediaId>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let (media, served) = ready(&app, me, id).await?;
+    let no_thumbnail = || HttpError::new(ErrorCode::NotFound, "there is no small picture of it");
+    let thumbnail = served.thumbnail.ok_or_else(no_thumbnail)?;
+    let file = File::new(&media, Part::Thumbnail, thumbnail)?;
+    serve(&app, &file, &headers).await
+}
+
+/// Media that this user may read, and that there is something to read of.
+async fn ready(app: &App, me: Identity, id: MediaId) -> Result<(Media, Served), HttpError> {
+    app.limits.downloads.take(me.user)?;
+    let mut media = app.newest(me.user, id).await?;
+    let state = std::mem::replace(&mut media.state, MediaState::Reserved);
+    match state {
+        MediaState::Ready(served) => Ok((media, served)),
+        MediaState::Reserved | MediaState::Uploaded(_) => {
+            Err(HttpError::new(ErrorCode::Conflict, "it is still pending: try again soon"))
+        }
+        MediaState::Rejected { reason } => {
+            Err(HttpError::new(ErrorCode::NotFound, format!("it was rejected: {reason}")))
+        }
+    }
+}
+
+async fn serve(app: &App, file: &File, headers: &HeaderMap) -> Result<Response, HttpError> {
+    let download = Download { mime: &file.mime, disposition: &file.disposition };
+    if let Some(address) = app.objects.sign_download(file.object, &download, SIGNED) {
+        let headers = [(header::LOCATION, value(&address)?), (header::CACHE_CONTROL, ADDRESS_KEPT)];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+    }
+    let size = app.objects.size(file.object).await?.ok_or(ObjectError::NotFound)?;
+    let range = match wanted(headers, size, &file.tag) {
+        Wanted::All => None,
+        Wanted::Part(range) => Some(range),
+        Wanted::Nothing => return Ok((StatusCode::NOT_MODIFIED, file.kept()).into_response()),
+        Wanted::Beyond => {
+            let refused = HttpError::invalid(format!("it has {size} bytes"));
+            let refused = refused.with_status(StatusCode::RANGE_NOT_SATISFIABLE);
+            let told = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
+            return Ok((told, refused).into_response());
+        }
+    };
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let reading = app.objects.read(file.object, range).await?;
+    let range = reading.range;
+    let mut response = (status, LOCKED, file.kept()).into_response();
+    let told = response.headers_mut();
+    told.insert(header::CONTENT_TYPE, value(&file.mime)?);
+    told.insert(header::CONTENT_DISPOSITION, value(&file.disposition)?);
+    told.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    told.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let (first, last, size) = (range.start, range.end - 1, reading.size);
+        told.insert(header::CONTENT_RANGE, value(&format!("bytes {first}-{last}/{size}"))?);
+    }
+    // A gateway that leaves is not held up by who reads slowly; they go on with
+    // a range, elsewhere.
+    let bytes = reading.bytes.take_until(app.closing.clone().cancelled_owned());
+    *response.body_mut() = Body::from_stream(bytes);
+    Ok(response)
+}
+
+impl File {
+    fn new(media: &Media, part: Part, mime: String) -> Result<Self, HttpError> {
+        let which = match part {
+            Part::Thumbnail => "thumbnail",
+            Part::Content | Part::Upload => "content",
+        };
+        Ok(Self {
+            object: Object { media: media.id, part },
+            disposition: disposition(&media.name, &mime),
+            mime,
+            // What is ready never changes.
+            tag: value(&format!("\"{}.{which}\"", media.id))?,
+        })
+    }
+
+    fn kept(&self) -> [(HeaderName, HeaderValue); 2] {
+        [(header::ETAG, self.tag.clone()), (header::CACHE_CONTROL, KEPT)]
+    }
+}
+
+/// What is ready was checked before: this does not fail.
+fn value(text: &str) -> Result<HeaderValue, HttpError> {
+    HeaderValue::from_str(text).map_err(|error| {
+        tracing::error!(%error, "no value of a header");
+        HttpError::new(ErrorCode::Unavailable, "it cannot be served")
+    })
+}

@@ -1,0 +1,118 @@
+//! An upload is reserved.
+
+use std::time::Duration;
+
+use schemas::{
+    ErrorCode, Millis, UserId,
+    http::{NewMedia, Reservation, UploadMethod, UploadRequest},
+    limits::{MEDIA_NAME_BYTES, MEDIA_TYPE_BYTES, UPLOAD_LIFE},
+};
+use store::{
+    Media,
+    objects::{Object, Part},
+};
+
+use super::essence;
+use crate::{app::App, session::Refusal};
+
+impl App {
+    /// Reserves an upload for this user, who finds the gateways at `base`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] for the caller.
+    pub(crate) async fn reserve_media(
+        &self,
+        owner: UserId,
+        new: NewMedia,
+        base: &str,
+    ) -> Result<Reservation, Refusal> {
+        let new = self.check_upload(owner, new)?;
+        let media = self.directory.create_media(new).await?;
+        if let Err(refusal) = self.check_quota(&media).await {
+            self.directory.delete_media(media.id).await?;
+            return Err(refusal);
+        }
+        let reservation = self.reservation(&media, base).await?;
+        metrics::counter!("petrel_uploads_reserved_total").increment(1);
+        Ok(reservation)
+    }
+
+    fn check_upload(&self, owner: UserId, new: NewMedia) -> Result<store::NewMedia, Refusal> {
+        let invalid = |why: &str| Err(Refusal::new(ErrorCode::Invalid, why));
+        let NewMedia { name, mime, size, sha256 } = new;
+        let is_name = (1..=MEDIA_NAME_BYTES).contains(&name.len());
+        if !is_name || name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\')) {
+            return invalid("a name has 1 to 255 bytes, without control characters, / and \\");
+        }
+        let Some(mime) = essence(&mime).filter(|mime| mime.len() <= MEDIA_TYPE_BYTES) else {
+            return invalid("mime is a media type, such as image/png");
+        };
+        if !self.config.media.media_types.allow(&mime) {
+            return invalid("uploads of that type are not taken here");
+        }
+        let most = self.config.media.media_max_bytes;
+        match size {
+            0 => invalid("an upload has at least 1 byte"),
+            size if size > most => {
+                let why = format!("an upload has at most {most} bytes");
+                Err(Refusal::new(ErrorCode::TooLarge, why))
+            }
+            size => Ok(store::NewMedia { owner, name, mime, size, sha256 }),
+        }
+    }
+
+    /// Whether there is room for these media, which count already: of those who
+    /// race for the last of it none gets what is not there.
+    async fn check_quota(&self, media: &Media) -> Result<(), Refusal> {
+        let usage = self.directory.media_usage(media.owner).await?;
+        let options = &self.config.media;
+        let (bytes, count) = (options.media_quota_bytes, options.media_quota_count);
+        let why = if usage.bytes > bytes {
+            format!("your uploads would come to more than {bytes} bytes")
+        } else if usage.count > count {
+            format!("you would have more than {count} uploads")
+        } else {
+            return Ok(());
+        };
+        metrics::counter!("petrel_uploads_over_quota_total").increment(1);
+        Err(Refusal::new(ErrorCode::TooLarge, why + ": wait until some of them are gone"))
+    }
+
+    async fn reservation(&self, media: &Media, base: &str) -> Result<Reservation, Refusal> {
+        let expires = upload_ends(media);
+        let object = Object { media: media.id, part: Part::Upload };
+        let signed = self.objects.sign_upload(object, &media.mime, media.size, left(expires));
+        if let Some(signed) = signed {
+            // Nobody tells when it is there: the worker has to look.
+            self.announce(media.id).await?;
+            let headers = signed.headers.into_iter();
+            let headers = headers.map(|(name, value)| (name.to_owned(), value)).collect();
+            let upload = UploadRequest { method: UploadMethod::Put, url: signed.url, headers };
+            return Ok(Reservation { id: media.id, upload, resumable: None, expires });
+        }
+        let token = self.tokens.upload(media.id, media.owner, expires).map_err(|error| {
+            tracing::error!(%error, "address of an upload not signed");
+            Refusal::new(ErrorCode::Unavailable, "the address could not be made")
+        })?;
+        let url = format!("{base}/v1/media/{}/upload?token={token}", media.id);
+        let headers =
+            [("content-type", media.mime.clone()), ("content-length", media.size.to_string())];
+        let upload = UploadRequest {
+            method: UploadMethod::Put,
+            url: url.clone(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        };
+        Ok(Reservation { id: media.id, upload, resumable: Some(url), expires })
+    }
+}
+
+/// When an upload that is not finished is forgotten.
+pub(super) fn upload_ends(media: &Media) -> Millis {
+    let life = i64::try_from(UPLOAD_LIFE.as_millis()).unwrap_or(i64::MAX);
+    Millis(media.created.0.saturating_add(life))
+}
+
+fn left(expires: Millis) -> Duration {
+    let left = expires.0.saturating_sub(Millis::now().0);
+    Duration::from_millis(u64::try_from(left).unwrap_or_default())
+}

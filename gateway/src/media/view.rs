@@ -1,0 +1,78 @@
+//! What is told of an upload.
+
+use schemas::{
+    MediaId, Millis, UserId,
+    http::{MediaInfo, MediaState as Shown},
+};
+use store::{
+    Media, MediaState,
+    objects::{Object, Part},
+};
+
+use super::{no_such_media, reserve::upload_ends};
+use crate::{app::App, session::Refusal};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl App {
+    /// What has become of an upload, as of now, for somebody who may read it.
+    ///
+    /// # Errors
+    /// `not_found`, `unavailable`.
+    pub(crate) async fn newest(&self, user: UserId, id: MediaId) -> Result<Media, Refusal> {
+        let media = self.readable(user, id).await?;
+        if matches!(media.state, MediaState::Ready(_) | MediaState::Rejected { .. }) {
+            return Ok(media);
+        }
+        let media = self.directory.media_fresh(id).await?.ok_or_else(no_such_media)?;
+        if media.state != MediaState::Reserved || !self.objects.can_sign() {
+            return Ok(media);
+        }
+        // Who uploads to the store itself tells nobody: whoever asks is quicker
+        // than the worker, which looks now and then.
+        if self.objects.size(Object { media: id, part: Part::Upload }).await?.is_some() {
+            self.arrived(id).await?;
+        }
+        Ok(media)
+    }
+
+    /// How those see it who may read it.
+    pub(crate) fn shown(&self, media: Media) -> MediaInfo {
+        let expires = match media.state {
+            MediaState::Reserved => upload_ends(&media),
+            _ => self.goes(&media),
+        };
+        let mut info = MediaInfo {
+            id: media.id,
+            state: Shown::Pending,
+            reason: None,
+            name: media.name,
+            mime: media.mime,
+            size: media.size,
+            width: None,
+            height: None,
+            thumbnail: false,
+            created: media.created,
+            expires,
+        };
+        match media.state {
+            MediaState::Reserved | MediaState::Uploaded(_) => {}
+            MediaState::Ready(served) => {
+                info.state = Shown::Ready;
+                (info.mime, info.size) = (served.mime, served.size);
+                (info.width, info.height) = (served.width, served.height);
+                info.thumbnail = served.thumbnail.is_some();
+            }
+            MediaState::Rejected { reason } => {
+                info.state = Shown::Rejected;
+                info.reason = Some(reason);
+            }
+        }
+        info
+    }
+
+    fn goes(&self, media: &Media) -> Millis {
+        let days = i64::from(self.config.media.media_days);
+        Millis(media.created.0.saturating_add(days * DAY_MS))
+    }
+}
