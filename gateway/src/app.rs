@@ -15,6 +15,7 @@ use crate::{
     group::Groups,
     inlet::Inlet,
     limits::Limits,
+    media::Sharing,
     password::Passwords,
     poll::Turns,
     presence::{Registry, Watching},
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub objects: Objects,
     /// To the media worker.
     pub media: MediaQueue,
+    /// Media that were sent lately.
+    pub sharing: Sharing,
     /// What of them is cached.
     pub roster: Roster,
     /// Whether it is all there is, for now.

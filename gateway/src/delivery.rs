@@ -6,14 +6,16 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use nats::inbox::{StoreError, Stored};
 use schemas::{
-    Body, ChatId, DeviceId, ErrorCode, MessageId, Micros, UserId,
+    ChatId, DeviceId, ErrorCode, MessageId, Micros, UserId,
     client::Send,
     server::Sent,
     stored::{Head, StoredMessage},
 };
+use store::Audience;
 
 use crate::{
     app::App,
+    media::media_of,
     roster::Entry,
     session::{Identity, Refusal},
 };
@@ -37,7 +39,6 @@ impl App {
         ts: Micros,
     ) -> Result<Sent, Refusal> {
         self.limits.sends.take(me.user)?;
-        check_media(send)?;
         let peer = match send.chat {
             ChatId::User(peer) => peer,
             ChatId::Group(group) => return self.deliver_to_group(me, send, group, ts).await,
@@ -45,6 +46,11 @@ impl App {
         let (mine, theirs) = tokio::try_join!(self.known(me.user), self.known(peer))?;
         if mine.has_blocked(peer) {
             return Err(Refusal::new(ErrorCode::Blocked, "you have blocked this user"));
+        }
+        if let Some(media) = media_of(send) {
+            let is_stored = !theirs.has_blocked(me.user);
+            let to = is_stored.then_some(Audience::User(peer));
+            self.pass_on(me.user, media, to).await?;
         }
         let copy =
             |chat| Copy { from: me.user, id: &send.id, stored: encode(send, chat, me.user, ts) };
@@ -146,13 +152,4 @@ fn encode(send: &Send, chat: ChatId, from: UserId, ts: Micros) -> Bytes {
         body: send.body.clone(),
     };
     message.to_json().into()
-}
-
-/// A media body must name an upload that its sender may read. There are no
-/// uploads in this version, so there is none to name.
-fn check_media(send: &Send) -> Result<(), Refusal> {
-    match send.body.typed() {
-        Ok(Body::Media(_)) => Err(Refusal::new(ErrorCode::NotFound, "there is no such media")),
-        _ => Ok(()),
-    }
 }

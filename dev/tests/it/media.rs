@@ -3,6 +3,7 @@
 
 mod downloads;
 mod resuming;
+mod rights;
 mod uploads;
 
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use nats::inbox::{StoreError, Stored};
 use schemas::{
     ChatId, ErrorCode, GroupId, Micros, UserId, client::Send, server::Sent, stored::StoredMessage,
 };
+use store::Audience;
 
 use super::{
     Acting,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
+    media::media_of,
     roster::Entry,
     session::{Identity, Refusal},
 };
@@ -62,6 +64,9 @@ impl App {
         let others = membership.members().len() - 1;
         self.limits.copies.take_many(me.user, u32::try_from(others).unwrap_or(u32::MAX))?;
         let recipients = self.recipients(&membership).await?;
+        if let Some(media) = media_of(send) {
+            self.pass_on(me.user, media, Some(Audience::Group(group))).await?;
+        }
         let parcel = parcel(send, group, me.user, ts);
         let (own, others) = addresses(me, &recipients);
         acting.check()?;

@@ -86,8 +86,9 @@ pub(super) async fn patch(
 ) -> Result<Json<Group>, HttpError> {
     app.limits.group_changes.take(me.user)?;
     let name = patch.name.map(check_name).transpose()?;
-    if let Some(Some(_)) = patch.picture {
-        return Err(HttpError::new(ErrorCode::NotFound, "there is no such media"));
+    if let Some(Some(picture)) = patch.picture {
+        // Whoever may see it may also make it their own picture, member or not.
+        app.show(me.user, picture).await?;
     }
     let change = GroupChange::Edit(GroupPatch { name, picture: patch.picture });
     Ok(shown(app.change_group(me.user, group, change).await?))

@@ -37,8 +37,8 @@ pub(super) async fn patch(
     if let Some(Some(phone)) = patch.phone {
         patch.phone = Some(Some(check_phone(phone)?));
     }
-    if let Some(Some(_)) = patch.picture {
-        return Err(HttpError::new(ErrorCode::NotFound, "there is no such media"));
+    if let Some(Some(picture)) = patch.picture {
+        app.show(me.user, picture).await?;
     }
     let read_receipts = patch.settings.and_then(|settings| settings.read_receipts);
     let user = app.directory.update_user(me.user, &patch.into()).await?;

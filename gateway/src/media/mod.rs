@@ -7,14 +7,18 @@ mod incoming;
 mod options;
 mod reserve;
 mod rights;
+mod sending;
 mod view;
 
 use schemas::ErrorCode;
 use store::{MediaError, MediaRefusal, objects::ObjectError};
 
 pub(crate) use self::incoming::Piece;
-pub(crate) use self::options::essence;
 pub use self::options::{MediaOptions, MediaTypes};
+pub(crate) use self::{
+    options::essence,
+    sending::{Sharing, media_of},
+};
 use crate::session::Refusal;
 
 pub(crate) fn no_such_media() -> Refusal {

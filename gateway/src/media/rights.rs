@@ -17,7 +17,11 @@ impl App {
         if self.may_read(user, &media).await? { Ok(media) } else { Err(no_such_media()) }
     }
 
-    async fn may_read(&self, user: UserId, media: &Media) -> Result<bool, Refusal> {
+    /// Whether this user may.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(super) async fn may_read(&self, user: UserId, media: &Media) -> Result<bool, Refusal> {
         if media.owner == user {
             return Ok(true);
         }
