@@ -210,6 +210,22 @@ mod tests {
         assert!(!wary.allows("::ffff:127.0.0.1".parse().unwrap()));
     }
 
+    /// As the client has it, whatever was checked before.
+    #[tokio::test]
+    async fn a_wary_client_connects_to_no_name_of_this_machine() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let client = wary(&PushOptions::of(&[])).unwrap();
+        let failure = Failure::from(client.post(&url).send().await.unwrap_err());
+        assert_eq!(failure, Failure::refused(NotPublic.to_string()));
+
+        let client = wary(&PushOptions::of(&["--push-allow-loopback"])).unwrap();
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            answer = client.post(&url).send() => panic!("{answer:?}"),
+        }
+    }
+
     #[test]
     fn an_operator_may_name_https_and_this_machine() {
         for (url, expected) in [

@@ -122,3 +122,15 @@ impl fmt::Debug for PushOptions {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl PushOptions {
+    /// As the flags say.
+    pub(super) fn of(flags: &[&str]) -> Self {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("petrel"));
+        let matches = command.try_get_matches_from([&["petrel"], flags].concat());
+        matches
+            .and_then(|matches| <Self as clap::FromArgMatches>::from_arg_matches(&matches))
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+}
