@@ -53,6 +53,26 @@ async fn what_cannot_work_is_named() {
     }
 }
 
+#[tokio::test]
+async fn secrets_may_come_without_their_files() {
+    let receiver = PushReceiver::start().await.unwrap();
+    let mut flags = vec!["--push-allow-loopback".to_owned()];
+    for (variable, value) in receiver.settings().into_iter().filter(|(_, value)| value != "true") {
+        let flag = variable.trim_start_matches("PETREL_").to_lowercase().replace('_', "-");
+        let text = std::fs::read_to_string(&value).unwrap_or(value);
+        // As a line of a file with variables.
+        let text = if text.starts_with("-----") { text.replace('\n', "\\n") } else { text };
+        flags.push(format!("--{flag}={text}"));
+    }
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let options = options(&flags);
+    let senders = Senders::new(&options).unwrap();
+    for target in [receiver.android(), receiver.iphone()] {
+        assert_eq!(senders.send(&target, &notification()).await, Outcome::Sent);
+    }
+    assert!(!format!("{options:?}").contains("BEGIN"));
+}
+
 #[test]
 fn no_debug_output_shows_a_secret() {
     let vapid = format!("--vapid-key={VAPID_KEY}");

@@ -31,7 +31,7 @@ use self::{apns::Apns, fcm::Fcm, provider::Deliveries, webpush::WebPush};
 pub use self::{
     backoff::backoff,
     failure::{Outcome, SetupError},
-    options::PushOptions,
+    options::{FileOrText, PushOptions},
     webpush::VapidKey,
 };
 

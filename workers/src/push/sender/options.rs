@@ -1,8 +1,10 @@
 //! What an operator can set.
 
-use std::{convert::Infallible, fmt, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{convert::Infallible, fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use url::Url;
+
+use super::failure::SetupError;
 
 /// Who is asked to wake devices, and how.
 #[derive(Clone, clap::Args)]
@@ -20,9 +22,9 @@ pub struct PushOptions {
     pub vapid_subject: Option<String>,
 
     /// The JSON file of a Google service account that may send for a Firebase
-    /// project. Without it, nobody is woken through FCM.
-    #[arg(long, env = "PETREL_FCM_CREDENTIALS", value_name = "FILE", value_parser = path)]
-    pub fcm_credentials: Option<PathBuf>,
+    /// project, or its text. Without it, nobody is woken through FCM.
+    #[arg(long, env = "PETREL_FCM_CREDENTIALS", value_name = "FILE", hide_env_values = true)]
+    pub fcm_credentials: Option<FileOrText>,
 
     /// Where FCM is.
     #[arg(
@@ -33,9 +35,10 @@ pub struct PushOptions {
     )]
     pub fcm_url: Url,
 
-    /// The .p8 file of a key for APNs. Without it, nobody is woken through APNs.
-    #[arg(long, env = "PETREL_APNS_KEY", value_name = "FILE", value_parser = path)]
-    pub apns_key: Option<PathBuf>,
+    /// The .p8 file of a key for APNs, or its text. Without it, nobody is woken
+    /// through APNs.
+    #[arg(long, env = "PETREL_APNS_KEY", value_name = "FILE", hide_env_values = true)]
+    pub apns_key: Option<FileOrText>,
 
     /// The name of that key: ten characters.
     #[arg(long, env = "PETREL_APNS_KEY_ID", value_name = "ID")]
@@ -95,20 +98,50 @@ impl PushOptions {
     }
 }
 
-/// Takes an empty path, too, as an empty variable gives it.
-fn path(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(text.into())
-}
-
 /// An empty variable is one that is not set.
 pub(super) fn given(value: Option<&String>) -> Option<&str> {
     value.map(|value| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// The file at that path; none where the path is not given or empty.
-pub(super) fn file(path: Option<&PathBuf>) -> std::io::Result<Option<String>> {
-    let path = path.filter(|path| !path.as_os_str().is_empty());
-    path.map(std::fs::read_to_string).transpose()
+/// A secret in a file; or what would be in it, for where secrets come as variables.
+/// A line's end may be written as `\n` then.
+#[derive(Clone)]
+pub struct FileOrText(String);
+
+impl FileOrText {
+    /// The text; none where nothing is given, or an empty variable.
+    pub(super) fn read(
+        given: Option<&Self>,
+        setting: &'static str,
+    ) -> Result<Option<String>, SetupError> {
+        let Some(Self(value)) = given.filter(|given| !given.0.trim().is_empty()) else {
+            return Ok(None);
+        };
+        match value.trim() {
+            text if text.starts_with('{') => Ok(Some(text.into())),
+            text if text.starts_with("-----BEGIN") => Ok(Some(text.replace("\\n", "\n"))),
+            path => std::fs::read_to_string(path).map(Some).map_err(|source| SetupError::File {
+                setting,
+                file: path.into(),
+                source,
+            }),
+        }
+    }
+}
+
+impl FromStr for FileOrText {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.into()))
+    }
+}
+
+/// It may be a secret.
+impl fmt::Debug for FileOrText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileOrText(…)")
+    }
 }
 
 /// Never shows the key.

@@ -19,7 +19,7 @@ use super::{
     failure::Failure,
     gate::{Gate, Pass},
     loud::Loud,
-    options::{file, given},
+    options::{FileOrText, given},
     provider::Provider,
     webpush::TTL,
 };
@@ -55,13 +55,7 @@ pub(super) struct Device {
 impl Apns {
     /// As set; none where no key is.
     pub(super) fn new(options: &PushOptions) -> Result<Option<Self>, SetupError> {
-        let path = options.apns_key.as_ref();
-        let Some(pem) = file(path).map_err(|source| SetupError::File {
-            setting: KEY,
-            file: path.cloned().unwrap_or_default(),
-            source,
-        })?
-        else {
+        let Some(pem) = FileOrText::read(options.apns_key.as_ref(), KEY)? else {
             return Ok(None);
         };
         let missing = |missing| SetupError::Missing { given: KEY, missing };

@@ -16,7 +16,7 @@ use super::{
     failure::Failure,
     gate::{Gate, Pass},
     loud::Loud,
-    options::file,
+    options::FileOrText,
     provider::Provider,
     webpush::TTL,
 };
@@ -38,15 +38,8 @@ pub(super) struct Fcm {
 impl Fcm {
     /// As set; none where no credentials are.
     pub(super) fn new(options: &PushOptions) -> Result<Option<Self>, SetupError> {
-        let path = options.fcm_credentials.as_ref();
-        let Some(text) = file(path).map_err(|source| SetupError::File {
-            setting: CREDENTIALS,
-            file: path.cloned().unwrap_or_default(),
-            source,
-        })?
-        else {
-            return Ok(None);
-        };
+        let given = options.fcm_credentials.as_ref();
+        let Some(text) = FileOrText::read(given, CREDENTIALS)? else { return Ok(None) };
         let account = Account::parse(&text)?;
         let base = client::base(URL, &options.fcm_url)?;
         let client = client::trusting(options)?;
