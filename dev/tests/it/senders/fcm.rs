@@ -39,6 +39,13 @@ async fn a_token_that_was_revoked_is_replaced_and_the_message_sent_again() {
     let sends = join_all((0..8).map(|_| world.send(&android, &notification))).await;
     assert!(sends.iter().all(|outcome| *outcome == Outcome::Sent), "{sends:?}");
     assert_eq!(world.receiver.granted(), 2);
+    // One that is refused again is not replaced so soon, by however many sends.
+    world.receiver.expire_tokens();
+    for _ in 0..3 {
+        let outcome = world.send(&android, &notification).await;
+        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    }
+    assert_eq!(world.receiver.granted(), 2);
 }
 
 #[tokio::test]

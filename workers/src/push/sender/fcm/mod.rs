@@ -83,9 +83,10 @@ impl Provider for Fcm {
             return sent;
         }
         // It may have been revoked before its time. Another one, and once more.
-        self.tokens.forget(&bearer).await;
-        let renewed = self.tokens.current().await?;
-        if renewed == bearer { sent } else { self.post(&renewed, &message).await }
+        match self.tokens.renew(&bearer).await? {
+            Some(renewed) => self.post(&renewed, &message).await,
+            None => sent,
+        }
     }
 
     fn loud(&self) -> &Loud {

@@ -20,6 +20,8 @@ const GRANT: &str = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
 const VALID: Duration = Duration::from_secs(60 * 60);
 /// A token is renewed when it has no more than this left.
 const EARLY: Duration = Duration::from_secs(5 * 60);
+/// A token that FCM refuses before its time is replaced no more often than this.
+const REPLACED: Duration = Duration::from_secs(60);
 /// How long a failure to get one stands for all who ask.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Of whatever Google says: it is asked again by then.
@@ -72,6 +74,8 @@ pub(super) struct AccessTokens {
 struct State {
     token: Option<Token>,
     failed: Option<(Failure, Instant)>,
+    /// When one was last replaced before its time.
+    replaced: Option<Instant>,
 }
 
 struct Token {
@@ -134,7 +138,8 @@ impl AccessTokens {
         match self.fetch().await {
             Ok(token) => {
                 let bearer = token.bearer.clone();
-                *state = State { token: Some(token), failed: None };
+                state.token = Some(token);
+                state.failed = None;
                 Ok(bearer)
             }
             Err(failure) => {
@@ -144,10 +149,20 @@ impl AccessTokens {
         }
     }
 
-    /// Does not use this token any more.
-    pub(super) async fn forget(&self, bearer: &str) {
-        let mut state = self.state.lock().await;
-        state.token.take_if(|token| token.bearer == bearer);
+    /// Another token than this one, which FCM refuses; none where it was replaced of
+    /// late and so is not to blame.
+    pub(super) async fn renew(&self, refused: &str) -> Result<Option<String>, Failure> {
+        {
+            let mut state = self.state.lock().await;
+            if state.token.as_ref().is_some_and(|token| token.bearer == refused) {
+                if state.replaced.is_some_and(|replaced| replaced.elapsed() < REPLACED) {
+                    return Ok(None);
+                }
+                state.replaced = Some(Instant::now());
+                state.token = None;
+            }
+        }
+        self.current().await.map(Some)
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
