@@ -3,11 +3,11 @@
 use std::{future::pending, io, sync::Mutex};
 
 use async_trait::async_trait;
-use schemas::{GroupId, MediaId, Micros, PushTarget};
+use schemas::{GroupId, MediaId, Micros, Millis, PushTarget};
 use store::{
     Audience, Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
-    MediaOutcome, MediaUsage, NewDevice, NewMedia, NewUser, PasswordHash, RefreshClaim, Rotation,
-    UserPatch, Username,
+    MediaOutcome, MediaPage, MediaPlace, MediaUsage, NewDevice, NewMedia, NewUser, PasswordHash,
+    RefreshClaim, Rotation, UserPatch, Username,
 };
 
 use super::*;
@@ -152,6 +152,17 @@ impl Directory for OneUser {
         Err(refused().into())
     }
     async fn delete_media(&self, _: MediaId) -> Result<(), DirectoryError> {
+        Err(refused())
+    }
+    async fn media_before(
+        &self,
+        _: Millis,
+        _: Option<&MediaPlace>,
+        _: usize,
+    ) -> Result<MediaPage, DirectoryError> {
+        Err(refused())
+    }
+    async fn media_audiences(&self, _: MediaId) -> Result<Vec<Audience>, DirectoryError> {
         Err(refused())
     }
     async fn media_usage(&self, _: UserId) -> Result<MediaUsage, DirectoryError> {

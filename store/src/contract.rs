@@ -85,6 +85,7 @@ macro_rules! directory_contract {
             media::media_are_shared,
             media::media_lead_to_the_groups_of_who_reads,
             media::media_count_for_their_owner,
+            media::media_are_listed_from_the_oldest_on,
             media::media_are_forgotten,
             media::an_interrupted_change_can_be_repeated,
         }

@@ -1,12 +1,15 @@
 //! The directory's contract.
 
 use async_trait::async_trait;
-use schemas::{DeviceId, GroupId, MediaId, Micros, PushTarget, UserId, body::Role};
+use schemas::{DeviceId, GroupId, MediaId, Micros, Millis, PushTarget, UserId, body::Role};
 
 use crate::{
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch},
-    media::{Audience, Media, MediaChange, MediaError, MediaOutcome, MediaUsage, NewMedia},
+    media::{
+        Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaUsage,
+        NewMedia,
+    },
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
@@ -325,6 +328,26 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// As [`user`](Self::user).
     async fn delete_media(&self, id: MediaId) -> Result<(), DirectoryError>;
+
+    /// Media whose records have not changed since before that time, from that
+    /// place on or from the first one: at most `limit`, each once, in an order
+    /// that begins with old ones. A record that changes may be listed again, and
+    /// one that was made later than that never is.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media_before(
+        &self,
+        time: Millis,
+        from: Option<&MediaPlace>,
+        limit: usize,
+    ) -> Result<MediaPage, DirectoryError>;
+
+    /// With whom media were shared, from the newest state.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media_audiences(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError>;
 
     /// What all media of a user come to that were reserved and not deleted.
     /// Deleted ones may count no more a moment before they are gone, and of those

@@ -11,7 +11,10 @@ use crate::{
     document::{DeviceDocument, GroupDocument, MediaDocument, UserDocument},
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome},
-    media::{Audience, Media, MediaChange, MediaError, MediaOutcome, MediaUsage, NewMedia},
+    media::{
+        Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaUsage,
+        NewMedia,
+    },
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
     username::Username,
@@ -87,6 +90,17 @@ pub(crate) trait Documents: Send + Sync + 'static {
 
     /// Removes media, and then its shares.
     fn remove_media(&self, id: MediaId) -> impl Answer<()>;
+
+    /// Media that have not changed since before that time, from that place on.
+    fn list_media(
+        &self,
+        before: Millis,
+        from: Option<&MediaPlace>,
+        limit: usize,
+    ) -> impl Answer<(Vec<MediaDocument>, Option<MediaPlace>)>;
+
+    /// With whom media were shared.
+    fn read_shares(&self, id: MediaId) -> impl Answer<Vec<Audience>>;
 
     /// What all media of an owner come to.
     fn read_usage(&self, owner: UserId) -> impl Answer<MediaUsage>;
@@ -312,6 +326,20 @@ impl<S: Documents> Directory for S {
 
     async fn delete_media(&self, id: MediaId) -> Result<(), DirectoryError> {
         self.remove_media(id).await
+    }
+
+    async fn media_before(
+        &self,
+        time: Millis,
+        from: Option<&MediaPlace>,
+        limit: usize,
+    ) -> Result<MediaPage, DirectoryError> {
+        let (documents, next) = self.list_media(time, from, limit).await?;
+        Ok(MediaPage { media: documents.iter().map(MediaDocument::to_media).collect(), next })
+    }
+
+    async fn media_audiences(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+        self.read_shares(id).await
     }
 
     async fn media_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {

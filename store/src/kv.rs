@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use async_nats::jetstream;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use schemas::{GroupId, MediaId, UserId};
+use schemas::{GroupId, MediaId, Millis, UserId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -28,7 +28,7 @@ use crate::{
     documents::{Age, Decided, Decision, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{Audience, MediaError, MediaOutcome, MediaUsage},
+    media::{Audience, MediaError, MediaOutcome, MediaPlace, MediaUsage},
     username::Username,
 };
 
@@ -264,6 +264,24 @@ impl Documents for KvDirectory {
         }
         self.bucket.purge(&media_key(id)).await?;
         self.bucket.purge(&format!("shared.{id}.*")).await
+    }
+
+    /// In the order in which records were changed last.
+    async fn list_media(
+        &self,
+        before: Millis,
+        from: Option<&MediaPlace>,
+        limit: usize,
+    ) -> Result<(Vec<MediaDocument>, Option<MediaPlace>), DirectoryError> {
+        // One that was read here is a number.
+        let from = from.and_then(|MediaPlace(place)| place.parse().ok()).unwrap_or_default();
+        let (media, next) = self.bucket.oldest("media.*", from, before, limit).await?;
+        Ok((media, next.map(|next| MediaPlace(next.to_string()))))
+    }
+
+    async fn read_shares(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+        let marks = self.bucket.keys(&format!("shared.{id}.*")).await?;
+        Ok(marks.iter().filter_map(|mark| mark.rsplit('.').next()?.parse().ok()).collect())
     }
 
     async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {

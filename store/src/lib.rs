@@ -29,8 +29,8 @@ pub use error::DirectoryError;
 pub use group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch, GroupRefusal, Member};
 pub use kv::KvDirectory;
 pub use media::{
-    Audience, Media, MediaChange, MediaError, MediaOutcome, MediaRefusal, MediaState, MediaUsage,
-    NewMedia, Served,
+    Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaRefusal,
+    MediaState, MediaUsage, NewMedia, Served,
 };
 pub use mongo::MongoDirectory;
 pub use objects::Objects;

@@ -97,6 +97,20 @@ pub struct MediaUsage {
     pub bytes: u64,
 }
 
+/// Some of all media, in the order in which a directory lists them.
+#[derive(Debug, Clone, Default)]
+pub struct MediaPage {
+    /// They.
+    pub media: Vec<Media>,
+    /// Where it goes on; nothing where there was none.
+    pub next: Option<MediaPlace>,
+}
+
+/// A place in that order: everything in front of it was listed. Only the
+/// directory that gave it can tell what it means, and none keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPlace(pub(crate) String);
+
 /// What happens to an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaChange {

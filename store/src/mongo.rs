@@ -18,7 +18,7 @@ mod records;
 use std::collections::HashMap;
 
 use mongodb::bson::doc;
-use schemas::{GroupId, MediaId, UserId};
+use schemas::{GroupId, MediaId, Millis, UserId};
 
 pub(crate) use self::connection::check;
 use self::records::Records;
@@ -27,7 +27,7 @@ use crate::{
     documents::{Age, Decided, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{Audience, MediaError, MediaOutcome, MediaUsage},
+    media::{Audience, MediaError, MediaOutcome, MediaPlace, MediaUsage},
     open::OpenError,
     username::Username,
 };
@@ -188,6 +188,26 @@ impl Documents for MongoDirectory {
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
         self.media.remove(doc! { "_id": id.to_string() }).await?;
         self.shares.remove(doc! { MEDIA: id.to_string() }).await
+    }
+
+    /// In the order in which they were reserved.
+    async fn list_media(
+        &self,
+        before: Millis,
+        from: Option<&MediaPlace>,
+        limit: usize,
+    ) -> Result<(Vec<MediaDocument>, Option<MediaPlace>), DirectoryError> {
+        let before = MediaId::from_parts(before.0.max(0).unsigned_abs(), 0).to_string();
+        let after = from.map_or("", |MediaPlace(after)| after);
+        let media =
+            self.media.first(doc! { "_id": { "$gt": after, "$lt": before } }, limit).await?;
+        let next = media.last().map(|last| MediaPlace(last.id().to_string()));
+        Ok((media, next))
+    }
+
+    async fn read_shares(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+        let shares = self.shares.find(doc! { MEDIA: id.to_string() }, Age::Newest).await?;
+        Ok(shares.iter().map(ShareDocument::with).collect())
     }
 
     async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {

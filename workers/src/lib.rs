@@ -16,5 +16,5 @@ mod unavailable;
 mod volatile;
 
 pub use config::Config;
-pub use media::{MediaOptions, ParseScannerError, ScannerPlace};
+pub use media::{MediaOptions, ParseScannerError, ScannerPlace, Sweep, Swept};
 pub use running::{Running, start};

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::{
     Config,
-    media::{self, Arrivals},
+    media::{self, Arrivals, Sweep},
     presence::{self, Departures, Presence},
     receipts::Receipts,
     runner::{self, Ending, Runner, Source},
@@ -109,6 +109,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.run("receipts", receipts_worker(&config, &bus, &ending, receipts).run());
     tasks.run("presence", presence_worker(&config, &bus, &ending, presence).run());
     tasks.run("departures", departures_worker(&config, &bus, &ending, departures).run());
+    let sweep = Sweep::new(Arc::clone(&directory), objects.clone(), &config.media);
+    let until = ending.clone();
+    tasks.run("sweep", async move {
+        until.near_or(sweep.keep_on()).await;
+    });
     let arrivals = media_worker(&config, &bus, directory, objects, &ending, media);
     tasks.run("media", arrivals.run());
     let (reviewed, until) = (bus.clone(), ending.clone());

@@ -4,6 +4,7 @@
 mod clamd;
 mod pictures;
 mod post;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use schemas::{GroupId, MediaId, Sha256, UserId};
+use schemas::{GroupId, MediaId, Millis, Sha256, UserId};
 
 use super::{MOST_STEPS, Tested, interrupted, race};
 use crate::{
-    Audience, DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaRefusal,
-    MediaState, MediaUsage, NewMedia, Served,
+    Audience, DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaPlace,
+    MediaRefusal, MediaState, MediaUsage, NewMedia, Served,
 };
 
 fn upload(owner: UserId) -> NewMedia {
@@ -136,6 +136,10 @@ pub async fn media_are_shared(directory: Tested) {
     }
     let crowd: Vec<Audience> = (0..50).map(|_| Audience::User(UserId::mint())).collect();
     assert!(shared(media, &[&crowd[..], &[club]].concat()).await);
+    let audiences = directory.media_audiences(media).await.expect("answers");
+    assert_eq!(audiences.len(), 3);
+    assert!([friend, club, Audience::Everyone].iter().all(|with| audiences.contains(with)));
+    assert_eq!(directory.media_audiences(other).await.expect("answers"), []);
     for (id, with) in [
         (media, &[][..]),
         (media, &[stranger]),
@@ -173,6 +177,41 @@ pub async fn media_lead_to_the_groups_of_who_reads(directory: Tested) {
     assert_eq!(found(stranger).await, []);
     directory.remove_member(groups[1], admin, member).await.expect("removes");
     assert_eq!(found(member).await, [groups[3]]);
+}
+
+/// Each once, in however many lists; none that is younger, and none that is
+/// forgotten.
+pub async fn media_are_listed_from_the_oldest_on(directory: Tested) {
+    let mut media = Vec::new();
+    for _ in 0..5 {
+        media.push(reserved(&directory).await);
+    }
+    let owners: Vec<UserId> = media.iter().map(|media| media.owner).collect();
+    // Others use the directory, too.
+    let listed = async |before, mut from: Option<MediaPlace>| {
+        let mut mine = Vec::new();
+        loop {
+            let page = directory.media_before(before, from.as_ref(), 2).await.expect("lists");
+            assert!(page.media.len() <= 2);
+            mine.extend(page.media.into_iter().filter(|media| owners.contains(&media.owner)));
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return (mine, from),
+            }
+        }
+    };
+    let soon = Millis(Millis::now().0 + 60_000);
+    let (all, end) = listed(soon, None).await;
+    assert_eq!(all, media);
+    assert_eq!(listed(media[0].created, None).await.0, []);
+    assert_eq!(listed(soon, end.clone()).await.0, []);
+
+    directory.delete_media(media[1].id).await.expect("forgets");
+    directory.delete_media(media[4].id).await.expect("forgets");
+    assert_eq!(listed(soon, None).await.0, [media[0].clone(), media[2].clone(), media[3].clone()]);
+    let late = upload(media[0].owner);
+    let late = directory.create_media(late).await.expect("reserves");
+    assert_eq!(listed(soon, end).await.0, [late]);
 }
 
 /// What a user's media come to, however many are reserved at once.

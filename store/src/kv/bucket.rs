@@ -7,12 +7,13 @@ use async_nats::{
         self, ErrorCode,
         context::{PublishError, PublishErrorKind},
         message::StreamMessage,
-        stream::{LastRawMessageErrorKind, Stream},
+        stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream},
     },
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nats::subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject};
+use schemas::Millis;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -101,6 +102,61 @@ impl Bucket {
                     let keys = subjects.iter().filter_map(|subject| subject.strip_prefix(&prefix));
                     return Ok(keys.map(str::to_owned).collect());
                 }
+                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
+            }
+        }
+    }
+
+    /// Documents under keys that match `pattern` and were not changed since
+    /// before that time: those that were changed first come first, from a place
+    /// in that order on, and with them the place after the last one. A replica
+    /// that lags may know fewer.
+    pub(super) async fn oldest<D: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        from: u64,
+        before: Millis,
+        limit: usize,
+    ) -> Result<(Vec<D>, Option<u64>), DirectoryError> {
+        let subject = bucket_subject(DIRECTORY_BUCKET, pattern);
+        let mut found = Vec::new();
+        let mut next = None;
+        while found.len() < limit {
+            let Some(message) = self.next(&subject, next.unwrap_or(from)).await? else { break };
+            if message.time.unix_timestamp_nanos() / 1_000_000 >= before.0.into() {
+                break;
+            }
+            next = Some(message.sequence + 1);
+            let key = message.subject.to_string();
+            if let Some(value) = Entry::from(message).value {
+                match decode(&key, &value) {
+                    Ok(document) => found.push(document),
+                    // One of them must not hide all after it.
+                    Err(error) => tracing::warn!(%key, %error, "left out of a list"),
+                }
+            }
+        }
+        Ok((found, next))
+    }
+
+    /// The first message from this revision on.
+    async fn next(
+        &self,
+        subject: &str,
+        revision: u64,
+    ) -> Result<Option<StreamMessage>, DirectoryError> {
+        let mut patience = Patience::new();
+        loop {
+            let request = async {
+                match self.stream.direct_get_next_for_subject(subject, Some(revision.max(1))).await
+                {
+                    Ok(message) => Ok(Some(message)),
+                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(error),
+                }
+            };
+            match patience.wait(request).await {
+                Ok(message) => return Ok(message),
                 Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
             }
         }

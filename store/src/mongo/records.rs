@@ -86,6 +86,22 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         found.into_iter().map(|stored| Ok(self.decode(stored)?.document)).collect()
     }
 
+    /// The first documents that match, by their id, as a secondary may have them.
+    pub(super) async fn first(
+        &self,
+        filter: Document,
+        limit: usize,
+    ) -> Result<Vec<D>, DirectoryError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let find = || async {
+            let found = self.collection.find(filter.clone()).sort(doc! { ID: 1 }).limit(limit);
+            let found = found.selection_criteria(criteria(Age::Any));
+            found.await?.try_collect::<Vec<Document>>().await
+        };
+        let found = persist(&mut Patience::new(), find).await?;
+        found.into_iter().map(|stored| Ok(self.decode(stored)?.document)).collect()
+    }
+
     /// Stores a new document with further fields; false when a unique index
     /// has its key already.
     pub(super) async fn insert(

@@ -13,6 +13,7 @@ mod fault;
 mod options;
 mod picture;
 mod scanner;
+mod sweep;
 mod tell;
 
 use std::{sync::Arc, time::Duration};
@@ -38,6 +39,7 @@ use crate::{
 pub use self::{
     options::MediaOptions,
     scanner::{ParseScannerError, ScannerPlace},
+    sweep::{Sweep, Swept},
 };
 
 /// How long one upload may be examined: the largest, by a slow scanner, while

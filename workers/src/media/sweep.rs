@@ -1,0 +1,250 @@
+//! What is removed: uploads that were never finished or never sent, and after a
+//! longer time all others but those that are somebody's picture.
+//!
+//! The bytes go first and the record last, so that a sweep that is cut off
+//! leaves nothing that the next one does not find. Several may sweep at once:
+//! whatever one of them removed already, the others pass over.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use metrics::counter;
+use rand::RngExt as _;
+use schemas::{MediaId, Millis};
+use store::{
+    Audience, Directory, Media, MediaPage, MediaPlace, MediaState, Objects,
+    objects::{Object, Part},
+};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::MediaOptions;
+use crate::unavailable::Unavailable;
+
+/// The pause between two sweeps, on average.
+const EVERY: Duration = Duration::from_secs(10 * 60);
+/// The pause after a sweep that could not go on.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Media that are looked at together.
+const AT_ONCE: usize = 8;
+/// Media that are listed together.
+const PAGE: usize = 64;
+/// The pause between two such lists: at most 256 media are looked at in a second.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Media that were found not to be due are looked at again after so long: a
+/// picture may be nobody's by then.
+const ANEW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes media that are due.
+pub struct Sweep {
+    directory: Arc<dyn Directory>,
+    objects: Objects,
+    lifetime: Duration,
+    passes: [Pass; 2],
+}
+
+/// How far it was looked at all media of some age. It is in memory: whoever
+/// starts begins anew.
+#[derive(Debug)]
+struct Pass {
+    age: Duration,
+    began: Millis,
+    place: Option<MediaPlace>,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Media that were due.
+    pub media: u64,
+    /// Bytes that were uploaded or served of them.
+    pub bytes: u64,
+}
+
+/// Why media are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Unfinished,
+    Unsent,
+    Rejected,
+    Expired,
+}
+
+impl Sweep {
+    /// A sweep that has looked at nothing yet.
+    pub fn new(directory: Arc<dyn Directory>, objects: Objects, options: &MediaOptions) -> Self {
+        let (unsent, lifetime) = (options.unsent(), options.lifetime());
+        let passes = [lifetime, unsent].map(|age| Pass { age, began: Millis(0), place: None });
+        Self { directory, objects, lifetime, passes }
+    }
+
+    /// Sweeps for ever.
+    pub(crate) async fn keep_on(mut self) {
+        loop {
+            // Apart from the other workers, which may have started at once.
+            let pause = EVERY.mul_f64(rand::rng().random_range(0.5..1.5));
+            sleep(pause).await;
+            while let Err(error) = self.run(Millis::now()).await {
+                warn!(%error, "media not swept to the end, going on later");
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Removes what is due at that time.
+    ///
+    /// # Errors
+    /// When the directory or the store does not answer. The next run goes on.
+    pub async fn run(&mut self, now: Millis) -> anyhow::Result<Swept> {
+        let mut swept = Swept::default();
+        let outcome = self.sweep(now, &mut swept).await;
+        if swept.media > 0 {
+            info!(media = swept.media, bytes = swept.bytes, "swept");
+        }
+        outcome.map(|()| swept).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    async fn sweep(&mut self, now: Millis, swept: &mut Swept) -> Result<(), Unavailable> {
+        let expired = before(now, self.lifetime);
+        for index in 0..self.passes.len() {
+            self.passes[index].begin(now);
+            loop {
+                let Pass { age, place, .. } = &self.passes[index];
+                let page = self.directory.media_before(before(now, *age), place.as_ref(), PAGE);
+                let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
+                let Some(next) = next else { break };
+                self.each(&media, expired, swept).await?;
+                self.passes[index].place = Some(next);
+                sleep(PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn each(
+        &self,
+        media: &[Media],
+        expired: Millis,
+        swept: &mut Swept,
+    ) -> Result<(), Unavailable> {
+        let looks: Vec<_> =
+            media.iter().map(|media| self.remove_if_due(media.id, expired)).collect();
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(removed) = looks.next().await {
+            if let Some(bytes) = removed? {
+                swept.media += 1;
+                swept.bytes += bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes media if they are due by now; how many bytes.
+    async fn remove_if_due(
+        &self,
+        id: MediaId,
+        expired: Millis,
+    ) -> Result<Option<u64>, Unavailable> {
+        let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
+        // Another worker's sweep was faster.
+        let Some(media) = media else { return Ok(None) };
+        let Some(reason) = self.reason(&media, expired).await? else { return Ok(None) };
+        self.objects.abandon(id).await.map_err(Unavailable::new)?;
+        for part in [Part::Upload, Part::Content, Part::Thumbnail] {
+            let object = Object { media: id, part };
+            self.objects.delete(object).await.map_err(Unavailable::new)?;
+        }
+        self.directory.delete_media(id).await.map_err(Unavailable::new)?;
+        let bytes = bytes(&media);
+        let reason = reason.name();
+        info!(media = %id, owner = %media.owner, reason, bytes, "removed");
+        counter!("petrel_media_swept_total", "reason" => reason).increment(1);
+        counter!("petrel_media_swept_bytes_total", "reason" => reason).increment(bytes);
+        Ok(Some(bytes))
+    }
+
+    /// Why media that are old enough not to be awaited any more are removed.
+    async fn reason(&self, media: &Media, expired: Millis) -> Result<Option<Reason>, Unavailable> {
+        match media.state {
+            MediaState::Reserved => return Ok(Some(Reason::Unfinished)),
+            MediaState::Rejected { .. } => return Ok(Some(Reason::Rejected)),
+            MediaState::Uploaded(_) | MediaState::Ready(_) => {}
+        }
+        let audiences = self.directory.media_audiences(media.id).await;
+        let audiences = audiences.map_err(Unavailable::new)?;
+        if audiences.is_empty() {
+            return Ok(Some(Reason::Unsent));
+        }
+        if media.created >= expired || self.is_picture(media, &audiences).await? {
+            return Ok(None);
+        }
+        Ok(Some(Reason::Expired))
+    }
+
+    /// Whether media are the picture of somebody: who that may be is among
+    /// those who may see it.
+    async fn is_picture(&self, media: &Media, seen_by: &[Audience]) -> Result<bool, Unavailable> {
+        if !seen_by.contains(&Audience::Everyone) {
+            return Ok(false);
+        }
+        let owner = Audience::User(media.owner);
+        for wearer in seen_by.iter().chain([&owner]) {
+            let picture = match *wearer {
+                Audience::User(user) => {
+                    let user = self.directory.user_fresh(user).await.map_err(Unavailable::new)?;
+                    user.and_then(|user| user.picture)
+                }
+                Audience::Group(group) => {
+                    let group = self.directory.group_fresh(group).await;
+                    group.map_err(Unavailable::new)?.and_then(|group| group.picture)
+                }
+                Audience::Everyone => None,
+            };
+            if picture == Some(media.id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Pass {
+    /// Goes on, or begins anew.
+    fn begin(&mut self, now: Millis) {
+        if self.began < before(now, ANEW) {
+            (self.began, self.place) = (now, None);
+        }
+    }
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unfinished => "unfinished",
+            Self::Unsent => "unsent",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// So long before that time.
+fn before(now: Millis, age: Duration) -> Millis {
+    Millis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// What there is of media in the store, as far as the record says.
+fn bytes(media: &Media) -> u64 {
+    match &media.state {
+        MediaState::Reserved | MediaState::Rejected { .. } => 0,
+        MediaState::Uploaded(_) => media.size,
+        MediaState::Ready(served) => served.size,
+    }
+}
+
+impl std::fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Sweep");
+        shown.field("passes", &self.passes).finish_non_exhaustive()
+    }
+}
