@@ -12,7 +12,7 @@ use schemas::{
     http::{Group, GroupMember, List, NewGroup, PatchGroup, PutMember},
     limits::GROUP_MEMBERS,
 };
-use store::{GroupChange, GroupPatch, Member};
+use store::{Audience, GroupChange, GroupPatch, Member};
 
 use super::{
     account::check_name,
@@ -88,7 +88,7 @@ pub(super) async fn patch(
     let name = patch.name.map(check_name).transpose()?;
     if let Some(Some(picture)) = patch.picture {
         // Whoever may see it may also make it their own picture, member or not.
-        app.show(me.user, picture).await?;
+        app.show(me.user, picture, Audience::Group(group)).await?;
     }
     let change = GroupChange::Edit(GroupPatch { name, picture: patch.picture });
     Ok(shown(app.change_group(me.user, group, change).await?))

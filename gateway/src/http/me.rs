@@ -8,7 +8,7 @@ use schemas::{
     event::Notice,
     http::{Device, List, Me, PatchMe},
 };
-use store::User;
+use store::{Audience, User};
 
 use super::{
     account::{check_name, check_phone, unlink},
@@ -38,7 +38,7 @@ pub(super) async fn patch(
         patch.phone = Some(Some(check_phone(phone)?));
     }
     if let Some(Some(picture)) = patch.picture {
-        app.show(me.user, picture).await?;
+        app.show(me.user, picture, Audience::User(me.user)).await?;
     }
     let read_receipts = patch.settings.and_then(|settings| settings.read_receipts);
     let user = app.directory.update_user(me.user, &patch.into()).await?;

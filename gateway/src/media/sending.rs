@@ -66,21 +66,28 @@ impl App {
         }
         check_verdict(&media)?;
         let to = to.filter(|to| *to != own);
-        for audience in to.into_iter().chain([own]) {
-            if audience != Audience::User(media.owner) {
-                self.share(id, audience).await?;
-            }
+        // Their owner may read them anyway; but what was shared with nobody
+        // counts as never sent, and is swept.
+        let own = Some(own).filter(|_| media.owner != sender || to.is_none());
+        for audience in to.into_iter().chain(own) {
+            self.share(id, audience).await?;
         }
         Ok(())
     }
 
-    /// Lets everybody see media that become a picture of `user`, or of a group
-    /// by `user`'s doing.
+    /// Lets everybody see media that become the picture of `wearer`, by `user`'s
+    /// doing. The wearer is noted, too: by that the sweep finds whose picture
+    /// media may be.
     ///
     /// # Errors
     /// `not_found` where the user may not read them, `invalid` where they are no
     /// image or were rejected, `unavailable`.
-    pub(crate) async fn show(&self, user: UserId, id: MediaId) -> Result<(), Refusal> {
+    pub(crate) async fn show(
+        &self,
+        user: UserId,
+        id: MediaId,
+        wearer: Audience,
+    ) -> Result<(), Refusal> {
         let media = self.readable(user, id).await?;
         check_verdict(&media)?;
         let mime = match &media.state {
@@ -90,6 +97,7 @@ impl App {
         if !mime.starts_with("image/") {
             return Err(Refusal::new(ErrorCode::Invalid, "a picture is an image"));
         }
+        self.share(id, wearer).await?;
         self.share(id, Audience::Everyone).await
     }
 

@@ -5,6 +5,7 @@ use schemas::{
     http::{Group, MediaState},
 };
 use serde_json::{Value, json};
+use store::{Audience, Directory as _};
 
 use super::{Studio, bytes, get, info, put, reserve};
 use crate::{
@@ -132,6 +133,43 @@ async fn what_is_pending_is_sent_and_what_is_rejected_is_not() {
     // It fails only itself.
     a.sends(with(message(bob.user(), reserved.id), "body", json!({"kind": "text", "text": "a"})))
         .await;
+}
+
+/// Whom media were shared with is all that the sweep has to go by.
+#[tokio::test]
+async fn what_was_sent_or_worn_is_known_as_such() {
+    let studio = Studio::shared().await;
+    let [alice, bob] = several().await;
+    let directory = studio.directory().await;
+    let audiences = async |media| {
+        let mut audiences = directory.media_audiences(media).await.unwrap();
+        audiences.sort_by_key(Audience::to_string);
+        audiences
+    };
+    let [own, theirs] = [&alice, &bob].map(|person| Audience::User(person.user()));
+    let (note, letter, unheard) =
+        (picture(&alice).await, picture(&alice).await, picture(&bob).await);
+    assert_eq!(audiences(note).await, []);
+    assert_eq!(sends(&alice, alice.user(), note).await, 200);
+    assert_eq!(audiences(note).await, [own]);
+    assert_eq!(sends(&alice, bob.user(), letter).await, 200);
+    assert_eq!(audiences(letter).await, [theirs]);
+    alice.account.block(bob.user()).await.unwrap();
+    assert_eq!(sends(&bob, alice.user(), unheard).await, 200);
+    assert_eq!(audiences(unheard).await, [theirs]);
+
+    let (mine, ours) = (picture(&alice).await, picture(&alice).await);
+    let club = club(&[&alice, &bob]).await.id;
+    let wears = async |path: &str, picture| {
+        let url = alice.account.api.base().join(path).unwrap();
+        let patch = super::client().patch(url).bearer_auth(alice.account.token());
+        let patched = Answer::to(patch.body(json!({"picture": picture}).to_string())).await;
+        assert_eq!(patched.status, 200);
+    };
+    wears("v1/me", mine).await;
+    assert_eq!(audiences(mine).await, [Audience::Everyone, own]);
+    wears(&format!("v1/groups/{club}"), ours).await;
+    assert_eq!(audiences(ours).await, [Audience::Everyone, Audience::Group(club)]);
 }
 
 #[tokio::test]
