@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// no more than these until it is left alone.
 const UNPROVEN: usize = 8;
 /// When to ask again where all places are taken, or a probe is under way.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// What is known of one provider.
 #[derive(Debug)]

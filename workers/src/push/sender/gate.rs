@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    circuit::{Change, Circuit, Ending, Held, Ticket},
+    circuit::{Change, Circuit, Ending, Held, SOON, Ticket},
     failure::Failure,
     options::PushOptions,
 };
@@ -26,8 +26,6 @@ const SERVICES: u64 = 4_096;
 const WITH_SERVICES: usize = 1_024;
 /// A service that was not asked for so long is one like any other again.
 const IDLE: Duration = Duration::from_secs(900);
-/// When to ask again where too many requests are under way.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Lets requests to one provider through, or holds them back.
 pub(super) struct Gate {

@@ -114,3 +114,6 @@ fn failed<P: Provider>(provider: &P, notification: &Notification, failure: &Fail
         error!(provider = P::NAME, setting = P::SETTING, unsaid, %failure, "nobody is woken through it");
     }
 }
+
+#[cfg(test)]
+mod tests;
