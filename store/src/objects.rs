@@ -16,16 +16,22 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig,
-    aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
+    aws::AmazonS3Builder,
+    client::{HttpConnector as _, ReqwestConnector},
+    local::LocalFileSystem,
+    path::Path,
 };
 use schemas::MediaId;
 
-use self::signer::Signer;
 pub use self::{
     options::{MediaPlace, ObjectsOptions, OpenObjectsError, ParsePlaceError, S3Options},
     receiving::{Begin, ReceiveError, Received, Receiving},
     signer::{Download, SignedRequest},
     writing::Writing,
+};
+use self::{
+    receiving::{Multipart, Unfinished},
+    signer::Signer,
 };
 
 /// How long a request to S3 is tried.
@@ -39,8 +45,7 @@ const S3_CONNECT: Duration = Duration::from_secs(5);
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// Where the files are, if they are in a folder.
-    folder: PathBuf,
+    unfinished: Unfinished,
     /// Only S3 can sign.
     signer: Option<Signer>,
 }
@@ -105,7 +110,8 @@ impl Objects {
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(OpenObjectsError::Store)?;
         // What was answered as uploaded survives a power cut.
         let store = Arc::new(store.with_fsync(true));
-        Ok(Self { store, prefix: Path::default(), folder, signer: None })
+        let unfinished = Unfinished::Folder(folder);
+        Ok(Self { store, prefix: Path::default(), unfinished, signer: None })
     }
 
     fn in_s3(
@@ -122,6 +128,7 @@ impl Objects {
         let client = ClientOptions::new()
             .with_connect_timeout(S3_CONNECT)
             .with_allow_http(s3.endpoint.scheme() == "http");
+        let http = ReqwestConnector::default().connect(&client).map_err(OpenObjectsError::Store)?;
         let store = AmazonS3Builder::new()
             .with_endpoint(s3.endpoint.as_str().trim_end_matches('/'))
             .with_region(s3.region)
@@ -132,13 +139,10 @@ impl Objects {
             .with_retry(retries)
             .build()
             .map_err(OpenObjectsError::Store)?;
-        let signer = Signer::new(&s3, bucket)?;
-        Ok(Self {
-            store: Arc::new(store),
-            prefix: Path::from(prefix),
-            folder: PathBuf::new(),
-            signer: Some(signer),
-        })
+        let store = Arc::new(store);
+        let unfinished = Unfinished::S3(Multipart::new(Arc::clone(&store), http));
+        let signer = Some(Signer::new(&s3, bucket)?);
+        Ok(Self { store, prefix: Path::from(prefix), unfinished, signer })
     }
 
     /// Begins to write an object; an older one is replaced when it is finished.

@@ -11,7 +11,6 @@ use tempfile::TempDir;
 /// Each promise of the contract, in a folder.
 mod in_a_folder {
     store::objects_contract!(async || super::in_folder());
-    store::objects_contract!(uploads async || super::in_folder());
 }
 
 /// And in S3.

@@ -36,10 +36,6 @@ macro_rules! objects_contract {
             objects_are_moved,
             objects_are_deleted,
             the_absent_is_not_there,
-        }
-    };
-    (uploads $open:expr) => {
-        $crate::objects_contract! { $open =>
             an_upload_comes_in,
             an_upload_goes_on_where_it_was_cut_off,
             an_upload_takes_its_next_byte_and_no_other,

@@ -5,17 +5,26 @@
 //! can go on with it.
 
 mod file;
+mod parts;
 
 use std::{fmt, path::PathBuf};
 
 use bytes::Bytes;
 use schemas::MediaId;
 
-use self::file::FileGrowing;
+pub(super) use self::parts::Multipart;
+use self::{
+    file::FileGrowing,
+    parts::{PartsGrowing, Paths},
+};
 use super::{Object, ObjectError, Objects, Part};
 
-/// An upload that is coming in. Nobody else can send to it meanwhile. Dropped,
-/// it leaves for later what was written.
+/// Where all files and notes of unfinished uploads are.
+const INCOMING: &str = "incoming";
+
+/// An upload that is coming in. In a folder nobody else can send to it meanwhile;
+/// in S3 who does has to send the same. Dropped, it leaves for later what was
+/// written, but for the last piece, of less than 5 MiB, that S3 does not have yet.
 pub struct Receiving {
     size: u64,
     offset: u64,
@@ -23,12 +32,21 @@ pub struct Receiving {
 }
 
 /// An upload of which all bytes have come in and are the object
-/// [`Part::Upload`]. Until it is released or dropped nobody can send to it, so
-/// that its arrival can be noted first.
+/// [`Part::Upload`]. Until it is released or dropped nobody can send to it anew,
+/// so that its arrival can be noted first.
 pub struct Received(Place);
 
 enum Place {
     File(FileGrowing),
+    Parts(Box<PartsGrowing>),
+}
+
+/// Where uploads come in.
+#[derive(Clone)]
+pub(super) enum Unfinished {
+    /// Below this folder.
+    Folder(PathBuf),
+    S3(Multipart),
 }
 
 /// Where a sender begins.
@@ -65,7 +83,10 @@ impl Objects {
     /// # Errors
     /// When the store is unavailable.
     pub async fn come_in(&self, media: MediaId) -> Result<u64, ObjectError> {
-        file::length(self.growing(media)).await
+        match &self.unfinished {
+            Unfinished::Folder(folder) => file::length(self.growing(folder, media)).await,
+            Unfinished::S3(multipart) => multipart.length(&self.paths(media)).await,
+        }
     }
 
     /// Begins to take the bytes of an upload that was announced with that size.
@@ -78,15 +99,19 @@ impl Objects {
         size: u64,
         begin: Begin,
     ) -> Result<Receiving, ReceiveError> {
-        let upload = Object { media, part: Part::Upload };
-        let target = self.folder.join(self.path(upload).as_ref());
-        let growing = FileGrowing::open(self.growing(media), target, size, begin).await?;
-        Ok(Receiving { size, offset: growing.length(), place: Place::File(growing) })
-    }
-
-    /// The file of an upload that is coming in.
-    fn growing(&self, media: MediaId) -> PathBuf {
-        self.folder.join(self.spread("incoming", media).as_ref())
+        let (offset, place) = match &self.unfinished {
+            Unfinished::Folder(folder) => {
+                let target = folder.join(self.path(uploaded(media)).as_ref());
+                let path = self.growing(folder, media);
+                let growing = FileGrowing::open(path, target, size, begin).await?;
+                (growing.length(), Place::File(growing))
+            }
+            Unfinished::S3(multipart) => {
+                let growing = multipart.open(self.paths(media), size, begin).await?;
+                (growing.length(), Place::Parts(Box::new(growing)))
+            }
+        };
+        Ok(Receiving { size, offset, place })
     }
 
     /// Removes what has come in of an upload that is not to be finished. There
@@ -95,7 +120,19 @@ impl Objects {
     /// # Errors
     /// When the store is unavailable.
     pub async fn abandon(&self, media: MediaId) -> Result<(), ObjectError> {
-        file::remove(self.growing(media)).await
+        match &self.unfinished {
+            Unfinished::Folder(folder) => file::remove(self.growing(folder, media)).await,
+            Unfinished::S3(multipart) => multipart.remove(&self.paths(media)).await,
+        }
+    }
+
+    /// The file of an upload that is coming in.
+    fn growing(&self, folder: &std::path::Path, media: MediaId) -> PathBuf {
+        folder.join(self.spread(INCOMING, media).as_ref())
+    }
+
+    fn paths(&self, media: MediaId) -> Paths {
+        Paths { note: self.spread(INCOMING, media), target: self.path(uploaded(media)) }
     }
 }
 
@@ -122,6 +159,7 @@ impl Receiving {
         }
         match &mut self.place {
             Place::File(file) => file.write(&bytes).await?,
+            Place::Parts(parts) => parts.write(&bytes).await?,
         }
         self.offset += length;
         Ok(())
@@ -134,9 +172,9 @@ impl Receiving {
     /// When the store is unavailable.
     pub async fn pause(self) -> Result<u64, ObjectError> {
         match self.place {
-            Place::File(file) => file.pause().await?,
+            Place::File(file) => file.pause().await.map(|()| self.offset),
+            Place::Parts(parts) => Ok(parts.kept()),
         }
-        Ok(self.offset)
     }
 
     /// Makes an object of what is [complete](Self::is_complete). That it is
@@ -148,6 +186,10 @@ impl Receiving {
     pub async fn complete(self) -> Result<Received, ObjectError> {
         match self.place {
             Place::File(file) => Ok(Received(Place::File(file.complete().await?))),
+            Place::Parts(parts) => {
+                let parts = parts.complete().await?;
+                Ok(Received(Place::Parts(Box::new(parts))))
+            }
         }
     }
 
@@ -156,9 +198,7 @@ impl Receiving {
     /// # Errors
     /// When the store is unavailable.
     pub async fn abandon(self) -> Result<(), ObjectError> {
-        match self.place {
-            Place::File(file) => file.remove().await,
-        }
+        self.place.remove().await
     }
 }
 
@@ -168,10 +208,21 @@ impl Received {
     /// # Errors
     /// When the store is unavailable.
     pub async fn release(self) -> Result<(), ObjectError> {
-        match self.0 {
-            Place::File(file) => file.remove().await,
+        self.0.remove().await
+    }
+}
+
+impl Place {
+    async fn remove(self) -> Result<(), ObjectError> {
+        match self {
+            Self::File(file) => file.remove().await,
+            Self::Parts(parts) => parts.remove().await,
         }
     }
+}
+
+fn uploaded(media: MediaId) -> Object {
+    Object { media, part: Part::Upload }
 }
 
 impl fmt::Debug for Receiving {
