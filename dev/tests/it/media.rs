@@ -1,9 +1,10 @@
-//! Media on a real stack whose media are in a folder. No worker runs: what it
+//! Media on real stacks, in a folder and in S3. No worker runs: what it
 //! would find is said by these tests.
 
 mod downloads;
 mod resuming;
 mod rights;
+mod s3;
 mod uploads;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     http::Answer,
+    objects::s3::in_s3,
     people::{FIRST, Person},
     support,
 };
@@ -36,7 +38,8 @@ const QUOTA: u64 = 5 * MOST;
 pub(crate) struct Studio {
     pub(crate) stack: Stack,
     pub(crate) objects: Objects,
-    folder: TempDir,
+    /// Where the media are.
+    _alive: Box<dyn Send + Sync>,
 }
 
 impl Studio {
@@ -49,20 +52,32 @@ impl Studio {
     /// One to kill parts of.
     pub(crate) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
+        let place = MediaPlace::Folder(folder.path().to_owned());
+        let options = ObjectsOptions { media: place, s3: S3Options::default() };
+        let flags = [format!("--media={}", folder.path().display())];
+        Self::on(Objects::open(&options).unwrap(), &flags, folder).await
+    }
+
+    /// One whose media are in an S3 of its own.
+    pub(crate) async fn in_s3() -> Self {
+        let (objects, server) = in_s3().await;
+        let flags = server.flags();
+        Self::on(objects, &flags, server).await
+    }
+
+    /// Two gateways that are told these flags.
+    async fn on(objects: Objects, flags: &[String], alive: impl Send + Sync + 'static) -> Self {
         let stack = support::stack()
             .gateways(2)
             .workers(0)
             .limits(false)
-            .env("PETREL_MEDIA", folder.path().to_string_lossy())
             .env("PETREL_MEDIA_MAX_BYTES", MOST.to_string())
-            .env("PETREL_MEDIA_QUOTA_BYTES", QUOTA.to_string())
-            .start()
-            .await
-            .unwrap();
-        let place = MediaPlace::Folder(folder.path().to_owned());
-        let options = ObjectsOptions { media: place, s3: S3Options::default() };
-        let objects = Objects::open(&options).unwrap();
-        Self { stack, objects, folder }
+            .env("PETREL_MEDIA_QUOTA_BYTES", QUOTA.to_string());
+        let stack = flags.iter().fold(stack, |stack, flag| {
+            let (name, value) = flag.trim_start_matches('-').split_once('=').unwrap();
+            stack.env(format!("PETREL_{}", name.to_uppercase().replace('-', "_")), value)
+        });
+        Self { stack: stack.start().await.unwrap(), objects, _alive: Box::new(alive) }
     }
 
     /// The gateways' directory. A connection lives no longer than the test that
@@ -102,7 +117,10 @@ impl Studio {
     /// Something that is ready.
     pub(crate) async fn ready(&self, owner: &Person, mime: &str, bytes: &Bytes) -> MediaId {
         let reserved = reserve(owner, mime, bytes.len() as u64).await;
-        assert_eq!(put(&reserved, bytes.clone()).await.status, 204);
+        assert!(put(&reserved, bytes.clone()).await.status < 300);
+        // In S3 nobody else has noticed yet.
+        let directory = self.directory().await;
+        let _ = directory.change_media(reserved.id, &MediaChange::Arrive).await;
         self.accept(reserved.id).await;
         reserved.id
     }

@@ -79,30 +79,28 @@ impl App {
     }
 
     async fn reservation(&self, media: &Media, base: &str) -> Result<Reservation, Refusal> {
-        let expires = upload_ends(media);
-        let object = Object { media: media.id, part: Part::Upload };
-        let signed = self.objects.sign_upload(object, &media.mime, media.size, left(expires));
-        if let Some(signed) = signed {
-            // Nobody tells when it is there: the worker has to look.
-            self.announce(media.id).await?;
-            let headers = signed.headers.into_iter();
-            let headers = headers.map(|(name, value)| (name.to_owned(), value)).collect();
-            let upload = UploadRequest { method: UploadMethod::Put, url: signed.url, headers };
-            return Ok(Reservation { id: media.id, upload, resumable: None, expires });
-        }
-        let token = self.tokens.upload(media.id, media.owner, expires).map_err(|error| {
+        let (id, expires) = (media.id, upload_ends(media));
+        let token = self.tokens.upload(id, media.owner, expires).map_err(|error| {
             tracing::error!(%error, "address of an upload not signed");
             Refusal::new(ErrorCode::Unavailable, "the address could not be made")
         })?;
-        let url = format!("{base}/v1/media/{}/upload?token={token}", media.id);
-        let headers =
-            [("content-type", media.mime.clone()), ("content-length", media.size.to_string())];
-        let upload = UploadRequest {
-            method: UploadMethod::Put,
-            url: url.clone(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        let resumable = format!("{base}/v1/media/{id}/upload?token={token}");
+        let object = Object { media: id, part: Part::Upload };
+        let signed = self.objects.sign_upload(object, &media.mime, media.size, left(expires));
+        let (url, headers) = match signed {
+            Some(signed) => {
+                // Nobody tells when it is there: the worker has to look.
+                self.announce(id).await?;
+                (signed.url, signed.headers)
+            }
+            None => {
+                let (mime, size) = (media.mime.clone(), media.size.to_string());
+                (resumable.clone(), vec![("content-type", mime), ("content-length", size)])
+            }
         };
-        Ok(Reservation { id: media.id, upload, resumable: Some(url), expires })
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let upload = UploadRequest { method: UploadMethod::Put, url, headers };
+        Ok(Reservation { id, upload, resumable, expires })
     }
 }
 

@@ -39,10 +39,8 @@ pub struct Reservation {
     pub id: MediaId,
     /// The request that takes all of it at once.
     pub upload: UploadRequest,
-    /// An address for uploads in pieces, by tus 1.0.0; absent where the
-    /// server has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resumable: Option<String>,
+    /// The address for an upload in pieces, by tus 1.0.0.
+    pub resumable: String,
     /// Until when, in milliseconds since 1970.
     pub expires: Millis,
 }

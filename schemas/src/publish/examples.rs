@@ -335,7 +335,7 @@ impl Example for Reservation {
                 url: url.clone(),
                 headers: headers.map(|(name, value)| (name.into(), value.into())).into(),
             },
-            resumable: Some(url),
+            resumable: url,
             expires: millis(24 * 60 * 60 * 1000),
         }
     }

@@ -16,14 +16,14 @@ const PIECE: &str = "application/offset+octet-stream";
 const ZIP: &str = "application/zip";
 
 /// The address of the same upload at that gateway.
-fn at(studio: &Studio, gateway: usize, reserved: &Reservation) -> Url {
-    let mut url: Url = reserved.resumable.as_ref().unwrap().parse().unwrap();
+pub(super) fn at(studio: &Studio, gateway: usize, reserved: &Reservation) -> Url {
+    let mut url: Url = reserved.resumable.parse().unwrap();
     url.set_port(Some(studio.stack.gateways()[gateway].addr().port())).unwrap();
     url
 }
 
 /// Where it goes on.
-async fn offset(url: &Url) -> u64 {
+pub(super) async fn offset(url: &Url) -> u64 {
     let answer = Answer::to(client().head(url.clone()).header("tus-resumable", "1.0.0")).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("tus-resumable"), Some("1.0.0"));
@@ -31,7 +31,7 @@ async fn offset(url: &Url) -> u64 {
     answer.header("upload-offset").unwrap().parse().unwrap()
 }
 
-async fn patch(url: &Url, offset: u64, bytes: Bytes) -> Answer {
+pub(super) async fn patch(url: &Url, offset: u64, bytes: Bytes) -> Answer {
     let patch = client().patch(url.clone()).header("tus-resumable", "1.0.0");
     let patch = patch.header(header::CONTENT_TYPE, PIECE).header("upload-offset", offset);
     let answer = Answer::to(patch.body(bytes)).await;
@@ -40,7 +40,7 @@ async fn patch(url: &Url, offset: u64, bytes: Bytes) -> Answer {
 }
 
 /// A request with that head whose body was begun.
-struct Begun(TcpStream);
+pub(super) struct Begun(TcpStream);
 
 impl Begun {
     async fn put(url: &Url, length: usize, some: &[u8]) -> Self {
@@ -48,7 +48,7 @@ impl Begun {
         Self::request(url, &head, &format!("content-type: {ZIP}"), length, some).await
     }
 
-    async fn patch(url: &Url, offset: u64, length: usize, some: &[u8]) -> Self {
+    pub(super) async fn patch(url: &Url, offset: u64, length: usize, some: &[u8]) -> Self {
         let head = format!("PATCH {}?{} HTTP/1.1", url.path(), url.query().unwrap());
         let more =
             format!("content-type: {PIECE}\r\ntus-resumable: 1.0.0\r\nupload-offset: {offset}");
@@ -77,7 +77,7 @@ impl Begun {
 }
 
 /// Waits until so many bytes have come in.
-async fn has(studio: &Studio, reserved: &Reservation, count: u64) {
+pub(super) async fn has(studio: &Studio, reserved: &Reservation, count: u64) {
     while studio.objects.come_in(reserved.id).await.unwrap() < count {
         tokio::task::yield_now().await;
     }
@@ -95,10 +95,9 @@ async fn patch_when_free(url: &Url, offset: u64, bytes: &Bytes) -> Answer {
     }
 }
 
-async fn is_stored(studio: &Studio, reserved: &Reservation, bytes: &Bytes) {
+pub(super) async fn is_stored(studio: &Studio, reserved: &Reservation, bytes: &Bytes) {
     let object = Object { media: reserved.id, part: Part::Upload };
-    let path = studio.folder.path();
-    assert_eq!(studio.objects.size(object).await.unwrap(), Some(bytes.len() as u64), "{path:?}");
+    assert_eq!(studio.objects.size(object).await.unwrap(), Some(bytes.len() as u64));
     studio.accept(reserved.id).await;
     let content =
         studio.objects.read(Object { part: Part::Content, ..object }, None).await.unwrap();

@@ -34,7 +34,7 @@ async fn an_upload_is_reserved_sent_and_looked_at() {
     assert_eq!(reserved.upload.method, UploadMethod::Put);
     assert_eq!(reserved.upload.headers["content-type"], PNG);
     assert_eq!(reserved.upload.headers["content-length"], "300000");
-    assert_eq!(reserved.resumable.as_ref(), Some(&reserved.upload.url));
+    assert_eq!(reserved.resumable, reserved.upload.url);
     assert!(reserved.upload.url.starts_with(&studio.stack.gateways()[0].url()));
     let left = reserved.expires.0 - Millis::now().0;
     let life = UPLOAD_LIFE.as_millis() as i64;
