@@ -5,6 +5,7 @@ mod clamd;
 mod pictures;
 mod post;
 mod sweep;
+mod whole;
 
 use std::{sync::Arc, time::Duration};
 
