@@ -49,6 +49,11 @@ struct Options {
     /// Whether gateways limit how fast a client may be
     #[arg(long, value_name = "on|off", value_enum, default_value_t)]
     limits: Limits,
+
+    /// Lets browsers' push endpoints be on this machine, without TLS: for
+    /// whoever tries push with a receiver of their own
+    #[arg(long)]
+    push_allow_loopback: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -135,6 +140,11 @@ impl Options {
             .limits(self.limits == Limits::On)
             .progress(progress())
             .log(log::terse_stderr());
+        let stack = if self.push_allow_loopback {
+            stack.env("PETREL_PUSH_ALLOW_LOOPBACK", "true")
+        } else {
+            stack
+        };
         match self.data {
             Some(folder) => stack.data(folder),
             None => stack,

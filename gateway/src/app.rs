@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nats::{MediaQueue, bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
+use nats::{MediaQueue, PushKv, bus::Bus, inbox::Inboxes, mux::Mux, receipts::ReceiptsKv, subject};
 use schemas::{DeviceId, ErrorCode, UserId, event::Notice};
 use store::{Directory, DirectoryError, Family, Objects};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -60,6 +60,8 @@ pub(crate) struct App {
     pub registry: Registry,
     /// Whose presence is followed here.
     pub watching: Watching,
+    /// The key of web push.
+    pub push: PushKv,
     /// To the receipts worker.
     pub acks: Acks,
     /// Whose turn it is among sends over HTTP.

@@ -76,6 +76,11 @@ pub struct Config {
     #[command(flatten)]
     pub media: MediaOptions,
 
+    /// For development: browsers' push endpoints may be on this machine, without
+    /// TLS. The workers have to be told, too.
+    #[arg(long, env = "PETREL_PUSH_ALLOW_LOOPBACK")]
+    pub push_allow_loopback: bool,
+
     /// Who is asking.
     #[command(flatten)]
     pub proxies: ProxyOptions,

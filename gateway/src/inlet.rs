@@ -59,8 +59,7 @@ impl Sink for Inlet {
                 None => tracing::warn!(subject = delivery.subject, "told of something unknown"),
             },
             Self::Changed(roster, watching) => {
-                let user = delivery.subject.rsplit('.').next().and_then(|user| user.parse().ok());
-                if let Some(user) = user {
+                if let Some(user) = nats::subject::changed_of(delivery.subject) {
                     roster.forget(user);
                     watching.changed(user);
                 }

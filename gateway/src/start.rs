@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
-use nats::{Bus, Inboxes, MediaQueue, PresenceKv, ReceiptsKv, mux::Mux, subject};
+use nats::{Bus, Inboxes, MediaQueue, PresenceKv, PushKv, ReceiptsKv, mux::Mux, subject};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -219,6 +219,7 @@ async fn app(
         directory,
         objects,
         sharing: Sharing::new(),
+        push: PushKv::new(bus.clone()),
         media: MediaQueue::new(bus.clone()),
         bus,
         config,

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use schemas::{ChatId, DeviceId, UserId, push::PushRecord};
+use schemas::{ChatId, DeviceId, UserId, event::PushRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     api::Failure,
-    bucket::{Bucket, How, PutError},
+    bucket::{Bucket, How, PutError, Revised},
     bus::Bus,
     sessions::json,
     subject::PUSH_BUCKET,
@@ -28,6 +28,9 @@ const VAPID: &str = "vapid";
 pub struct PushKv {
     bucket: Bucket,
 }
+
+/// Whose, on which of their devices, about which chat.
+pub type About = (UserId, DeviceId, ChatId);
 
 /// What a device was told of one chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +52,21 @@ impl PushKv {
         Self { bucket: Bucket::new(bus, PUSH_BUCKET) }
     }
 
-    /// What a device was told of a chat, from the leader.
+    /// What a device was told of a chat, from any replica: it may lag behind the
+    /// newest, which a following [`PushKv::tell`] then finds out.
     ///
     /// # Errors
     /// See [`PushKv`].
-    pub async fn told(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        chat: ChatId,
-    ) -> Result<Option<Told>, Failure> {
-        let newest = self.bucket.newest(&key(user, device, chat)).await?;
-        Ok(newest.and_then(|newest| {
-            let record = serde_json::from_slice(&newest.value).ok()?;
-            Some(Told { record, revision: newest.revision })
-        }))
+    pub async fn told(&self, about: About) -> Result<Option<Told>, Failure> {
+        Ok(self.bucket.get(&key(about)).await?.as_ref().and_then(Told::read))
+    }
+
+    /// The same from the leader.
+    ///
+    /// # Errors
+    /// See [`PushKv`].
+    pub async fn told_newest(&self, about: About) -> Result<Option<Told>, Failure> {
+        Ok(self.bucket.newest(&key(about)).await?.as_ref().and_then(Told::read))
     }
 
     /// Writes what a device was told of a chat, if its revision is still this
@@ -73,12 +76,12 @@ impl PushKv {
     /// [`PutError::Conflict`] where it is not.
     pub async fn tell(
         &self,
-        (user, device, chat): (UserId, DeviceId, ChatId),
+        about: About,
         record: &PushRecord,
         revision: u64,
     ) -> Result<u64, PutError> {
         let how = How { life: Some(RECORD_AGE), deletes: false, revision: Some(revision) };
-        Ok(self.bucket.write_once(&key(user, device, chat), json(record), how).await?)
+        Ok(self.bucket.write_once(&key(about), json(record), how).await?)
     }
 
     /// The public key of Petrel's web push (RFC 8292), in base64url; none as
@@ -112,7 +115,14 @@ impl PushKv {
     }
 }
 
-fn key(user: UserId, device: DeviceId, chat: ChatId) -> String {
+impl Told {
+    fn read(stored: &Revised) -> Option<Self> {
+        let record = serde_json::from_slice(&stored.value).ok()?;
+        Some(Self { record, revision: stored.revision })
+    }
+}
+
+fn key((user, device, chat): About) -> String {
     format!("{user}.{device}.{chat}")
 }
 

@@ -302,6 +302,11 @@ pub fn changed(user: UserId) -> String {
     format!("changed.{user}")
 }
 
+/// Reads the subject of [`changed`] back.
+pub fn changed_of(subject: &str) -> Option<UserId> {
+    subject.strip_prefix("changed.")?.parse().ok()
+}
+
 /// All of [`changed`].
 pub const CHANGED_WILDCARD: &str = "changed.>";
 

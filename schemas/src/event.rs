@@ -204,6 +204,38 @@ pub struct PresenceRecord {
     pub leaving: bool,
 }
 
+/// What a device was told of one chat while it was away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// Every message of the chat up to this position in the inbox was told.
+    pub covers: u64,
+    /// The message that the last notification was about: once it is delivered,
+    /// the device has come.
+    pub told: u64,
+    /// When that was.
+    pub at: Millis,
+    /// How many notifications there were since the device has last come.
+    pub repeats: u32,
+    /// How often the next one has failed.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub failures: u32,
+    /// Somebody is sending the next one, and has until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Millis>,
+    /// The next one, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextPush>,
+}
+
+/// A notification that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextPush {
+    /// The message that waits for it; the others of the chat need not.
+    pub seq: u64,
+    /// Not before then.
+    pub at: Millis,
+}
+
 /// What whoever changes a group asks of every gateway. Each answers, with its
 /// [`GatewayId`], when it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,4 +258,9 @@ pub enum GroupBarrier {
         /// Who is in it as of this version.
         members: Vec<UserId>,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none_yet(count: &u32) -> bool {
+    *count == 0
 }

@@ -288,3 +288,11 @@ where
 {
     Option::deserialize(deserializer).map(Some)
 }
+
+/// `GET /v1/push/vapid`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VapidKey {
+    /// The `applicationServerKey` to subscribe with (RFC 8292): an uncompressed
+    /// P-256 point of 65 bytes, in base64url.
+    pub public_key: String,
+}

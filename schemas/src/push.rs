@@ -14,7 +14,6 @@ pub use self::{
     endpoint::{ENDPOINT_MAX, EndpointError, check_endpoint, is_public},
     message::{PREVIEW_MAX, PushMessage, PushPreview},
 };
-use crate::time::Millis;
 
 /// `PUT /v1/me/devices/{id}/push`: how a device is reached while it is not connected.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +58,13 @@ impl WebPushKeys {
     }
 }
 
+/// Bytes of the longest FCM registration token.
+pub const FCM_TOKEN_MAX: usize = 4_096;
+/// Digits of the longest APNs device token.
+pub const APNS_TOKEN_MAX: usize = 200;
+/// Bytes of the longest APNs topic.
+pub const APNS_TOPIC_MAX: usize = 155;
+
 /// Browsers leave the padding out, some libraries do not.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
@@ -81,33 +87,4 @@ impl std::fmt::Debug for PushTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PushTarget({})", self.provider())
     }
-}
-
-/// What a device was told of one chat while it was away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushRecord {
-    /// Every message of the chat up to this position in the inbox was told.
-    pub covers: u64,
-    /// The message that the last notification was about: once it is delivered,
-    /// the device has come.
-    pub told: u64,
-    /// When that was.
-    pub at: Millis,
-    /// How many notifications there were since the device has last come.
-    pub repeats: u32,
-    /// Somebody is sending the next one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claimed: Option<Millis>,
-    /// The next one, where there is to be one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<NextPush>,
-}
-
-/// A notification that is to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextPush {
-    /// The message that waits for it; the others of the chat need not.
-    pub seq: u64,
-    /// Not before then.
-    pub at: Millis,
 }

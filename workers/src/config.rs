@@ -6,7 +6,7 @@ use clap::Parser;
 use nats::NatsOptions;
 use store::{DirectoryOptions, objects::ObjectsOptions};
 
-use crate::MediaOptions;
+use crate::{MediaOptions, push::sender::PushOptions};
 
 /// The workers: what Petrel does behind the scenes. Run as many as you like.
 #[derive(Debug, Clone, Parser)]
@@ -27,6 +27,10 @@ pub struct Config {
     /// How media are looked at and kept.
     #[command(flatten)]
     pub media: MediaOptions,
+
+    /// How devices are woken.
+    #[command(flatten)]
+    pub push: PushOptions,
 
     /// Address for the operator: /live, /ready, /metrics. Keep it off the internet.
     #[arg(long, env = "PETREL_WORKER_ADMIN_LISTEN", default_value = "127.0.0.1:0")]

@@ -3,7 +3,7 @@
 //! All of them are one loop, [`runner`], with a handler each: [`receipts`] turns
 //! acknowledgements into watermarks and deletes what was delivered, [`presence`]
 //! makes "online" and "last seen" of who is connected, [`media`] looks at what was
-//! uploaded.
+//! uploaded, [`push`] wakes the devices of who is not connected.
 
 mod config;
 mod media;

@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use nats::{Bus, Inboxes, ReceiptsKv, subject};
+use nats::{
+    Bus, Inboxes, ReceiptsKv,
+    subject::{self, Shard},
+};
 use store::{Directory, Objects};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::{
@@ -25,6 +28,7 @@ use crate::{
     Config,
     media::{self, Arrivals, Sweep},
     presence::{self, Departures, Presence},
+    push::{Push, Targets, sender::Senders},
     receipts::Receipts,
     runner::{self, Ending, Runner, Source},
     volatile,
@@ -37,6 +41,11 @@ const PULLED_AHEAD: usize = 256;
 const LONGEST_HANDLING: Duration = Duration::from_secs(60);
 /// How long the last acknowledgements may take to leave.
 const FLUSH: Duration = Duration::from_secs(2);
+/// Workers besides those of push, of which each shard has one.
+const RUNNERS: u32 = 4;
+/// Messages of one shard that are looked at together: more than providers are
+/// asked at once, so that one that is silent leaves room for the others.
+const PUSH_IN_HAND: usize = 1_024;
 /// How long the operator's last requests may take.
 const ADMIN_END: Duration = Duration::from_secs(1);
 
@@ -92,10 +101,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .with_context(|| format!("binding the admin address {}", config.admin_listen))?;
     let admin_addr = admin.addr();
     let ending = Ending::default();
-    let pulling = <[Arc<AtomicBool>; 4]>::default();
     let mut tasks = Tasks::default();
+    let pulling: Pulling = (0..RUNNERS + config.nats.shards).map(|_| Arc::default()).collect();
     tasks.serve(admin, pulling.clone(), ending.drain.clone());
 
+    let senders = Arc::new(Senders::new(&config.push)?);
     let bus = Bus::connect(&config.nats, "petrel workers").await?;
     volatile::restore(&bus).await;
     bus.ready().await?;
@@ -105,17 +115,31 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let directory = store::open(&config.directory, &bus).await?;
     let objects = Objects::open(&config.objects)?;
-    let [receipts, presence, departures, media] = pulling;
-    tasks.run("receipts", receipts_worker(&config, &bus, &ending, receipts).run());
-    tasks.run("presence", presence_worker(&config, &bus, &ending, presence).run());
-    tasks.run("departures", departures_worker(&config, &bus, &ending, departures).run());
+    let mut pulling = pulling.into_iter();
+    let mut pulls = || pulling.next().unwrap_or_default();
+    tasks.run("receipts", receipts_worker(&config, &bus, &ending, pulls()).run());
+    tasks.run("presence", presence_worker(&config, &bus, &ending, pulls()).run());
+    tasks.run("departures", departures_worker(&config, &bus, &ending, pulls()).run());
     let sweep = Sweep::new(Arc::clone(&directory), objects.clone(), &config.media);
     let until = ending.clone();
     tasks.run("sweep", async move {
         until.near_or(sweep.keep_on()).await;
     });
-    let arrivals = media_worker(&config, &bus, directory, objects, &ending, media);
+    let targets = Targets::new(Arc::clone(&directory));
+    let arrivals = media_worker(&config, &bus, directory, objects, &ending, pulls());
     tasks.run("media", arrivals.run());
+    let push = Push::new(&bus, targets.clone(), senders);
+    for shard in bus.shards.all() {
+        tasks.run("push", push_worker(&bus, &push, shard, &ending, pulls()).run());
+    }
+    let (changes, until) = (bus.clone(), ending.clone());
+    tasks.run("push targets", async move {
+        until.near_or(targets.keep(changes)).await;
+    });
+    let until = ending.clone();
+    tasks.run("vapid", async move {
+        until.near_or(push.keep_vapid()).await;
+    });
     let (reviewed, until) = (bus.clone(), ending.clone());
     tasks.run("review", async move {
         until.near_or(presence::review(reviewed)).await;
@@ -199,6 +223,28 @@ fn media_worker(
     Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
 }
 
+/// Each message is looked at alone: one whose provider is slow holds up no other.
+fn push_worker(
+    bus: &Bus,
+    push: &Push,
+    shard: Shard,
+    ending: &Ending,
+    pulling: Arc<AtomicBool>,
+) -> Runner<Push> {
+    let source = Source {
+        worker: "push",
+        stream: subject::inbox_stream(shard).into(),
+        consumer: subject::PUSH_CONSUMER,
+    };
+    let bounds = runner::Bounds {
+        batch: 1,
+        in_hand: PUSH_IN_HAND,
+        ahead: PULLED_AHEAD,
+        longest: LONGEST_HANDLING,
+    };
+    Runner::new(bus.clone(), source, bounds, push.clone(), ending.clone(), pulling)
+}
+
 fn bounds(config: &Config) -> runner::Bounds {
     runner::Bounds {
         batch: config.batch.get().into(),
@@ -207,6 +253,9 @@ fn bounds(config: &Config) -> runner::Bounds {
         longest: LONGEST_HANDLING,
     }
 }
+
+/// Whether each of the runners is pulling.
+type Pulling = Vec<Arc<AtomicBool>>;
 
 /// The top-level tasks. They end together: the first to end ends all.
 #[derive(Default)]
@@ -217,12 +266,7 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn serve(
-        &mut self,
-        admin: admin::Server,
-        pulling: [Arc<AtomicBool>; 4],
-        drain: CancellationToken,
-    ) {
+    fn serve(&mut self, admin: admin::Server, pulling: Pulling, drain: CancellationToken) {
         let pull = move || pulling.iter().all(|pulls| pulls.load(Ordering::Relaxed));
         let ready = move || pull() && !drain.is_cancelled();
         self.admin.spawn(admin.run(ready, self.admin_end.clone()));

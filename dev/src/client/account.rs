@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use reqwest::{Method, StatusCode, Url};
 use schemas::{
-    DeviceId, ErrorCode, Problem, UserId,
+    DeviceId, ErrorCode, Problem, PushTarget, UserId,
     http::{Device, List, Login, LoginDevice, Me, PatchMe, Profile, Refresh, Register, Session},
     limits::BULK_IDS,
 };
@@ -215,6 +215,17 @@ impl Account {
     pub async fn refresh(&mut self) -> Result<(), ApiError> {
         self.session = self.api.refresh(&self.session.refresh_token).await?.session;
         Ok(())
+    }
+
+    /// Has this device woken in that way while it is not connected; in none
+    /// where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Invalid`] for a target that cannot be.
+    pub async fn set_push(&self, target: Option<&PushTarget>) -> Result<(), ApiError> {
+        let path = format!("v1/me/devices/{}/push", self.device());
+        let method = if target.is_some() { Method::PUT } else { Method::DELETE };
+        self.api.call(method, &path, Some(self.token()), target).await
     }
 
     /// Unlinks this device; its inbox is dropped.

@@ -168,7 +168,7 @@ impl StackBuilder {
         let shards = self.topology.shards.count();
         let shape = Shape { nats_nodes: self.nats_nodes, shards };
         kept::check_shape(folder.path(), shape)?;
-        let signing_key = kept::signing_key(folder.path())?;
+        let keys = [kept::signing_key(folder.path())?, kept::vapid_key(folder.path())?];
         let program = self.program.clone().map_or_else(Program::find, Ok)?;
 
         let (nats, options) = match &self.nats_at {
@@ -186,7 +186,7 @@ impl StackBuilder {
             nats: options.clone(),
             limits: self.limits,
             directory: self.directory,
-            env: environment(signing_key, folder.path(), self.env),
+            env: environment(keys, folder.path(), self.env),
             log: self.log,
         };
         let gateways =
@@ -245,7 +245,7 @@ fn successor(addr: SocketAddr) -> Option<SocketAddr> {
 /// What the gateways and workers of a stack on one's own machine are told,
 /// unless the builder says otherwise.
 fn environment(
-    signing_key: String,
+    [signing_key, vapid_key]: [String; 2],
     folder: &Path,
     more: Vec<(String, String)>,
 ) -> Vec<(String, String)> {
@@ -253,6 +253,8 @@ fn environment(
     let defaults = [
         ("PETREL_MEDIA", media.as_str()),
         ("PETREL_SIGNING_KEY", signing_key.as_str()),
+        ("PETREL_VAPID_KEY", vapid_key.as_str()),
+        ("PETREL_VAPID_SUBJECT", "mailto:dev@localhost"),
         ("PETREL_PASSWORD_MIN", "1"),
         ("PETREL_DRAIN_SECS", DRAIN_SECS),
     ];

@@ -1,5 +1,5 @@
-//! What is kept with a stack's data: the key that signs tokens, made at the
-//! first start, and for what shape of cluster the data was written.
+//! What is kept with a stack's data: the keys that sign tokens and pushes, made
+//! at the first start, and for what shape of cluster the data was written.
 
 use std::{
     fs::{self, OpenOptions},
@@ -8,13 +8,16 @@ use std::{
     path::Path,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL},
+};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::StartError;
 
-/// The key's length, before it is written in base64.
+/// A key's length, before it is written in base64.
 const KEY_BYTES: usize = 32;
 
 /// What cannot change once there is data.
@@ -26,7 +29,14 @@ pub(super) struct Shape {
 
 /// The signing key in this folder, which nobody but its owner can read.
 pub(super) fn signing_key(folder: &Path) -> Result<String, StartError> {
-    read_or_write(&folder.join("signing.key"), generate_key)
+    read_or_write(&folder.join("signing.key"), || BASE64.encode(random_key()))
+        .map_err(|error| StartError::folder(folder, error))
+}
+
+/// The private key of web push in this folder, as private as the other. Of
+/// random bytes one in four thousand million is no key of the curve.
+pub(super) fn vapid_key(folder: &Path) -> Result<String, StartError> {
+    read_or_write(&folder.join("vapid.key"), || BASE64URL.encode(random_key()))
         .map_err(|error| StartError::folder(folder, error))
 }
 
@@ -58,10 +68,10 @@ fn read_or_write(path: &Path, make: impl FnOnce() -> String) -> io::Result<Strin
     }
 }
 
-fn generate_key() -> String {
+fn random_key() -> [u8; KEY_BYTES] {
     let mut bytes = [0; KEY_BYTES];
     rand::rng().fill_bytes(&mut bytes);
-    BASE64.encode(bytes)
+    bytes
 }
 
 #[cfg(test)]
@@ -72,14 +82,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_made_once_and_kept_private() {
+    fn keys_are_made_once_and_kept_private() {
         let folder = tempfile::tempdir().unwrap();
-        let key = signing_key(folder.path()).unwrap();
-        assert_eq!(BASE64.decode(&key).unwrap().len(), KEY_BYTES);
-        assert_eq!(signing_key(folder.path()).unwrap(), key);
-        assert_ne!(generate_key(), key);
-        let mode = fs::metadata(folder.path().join("signing.key")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let (signing, vapid) =
+            (signing_key(folder.path()).unwrap(), vapid_key(folder.path()).unwrap());
+        assert_eq!(BASE64.decode(&signing).unwrap().len(), KEY_BYTES);
+        assert_eq!(BASE64URL.decode(&vapid).unwrap().len(), KEY_BYTES);
+        assert_eq!(signing_key(folder.path()).unwrap(), signing);
+        assert_eq!(vapid_key(folder.path()).unwrap(), vapid);
+        assert_ne!(random_key(), random_key());
+        for file in ["signing.key", "vapid.key"] {
+            let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod objects;
 mod people;
 mod poll;
 mod presence;
+mod push;
 mod receipts;
 mod senders;
 mod stack;

@@ -12,6 +12,7 @@ mod me;
 mod media;
 mod presence;
 pub(crate) mod problem;
+mod push;
 mod range;
 mod upload;
 mod users;
@@ -52,6 +53,7 @@ fn calls() -> Router<Arc<App>> {
         .route("/v1/me", get(me::get).patch(me::patch))
         .route("/v1/me/devices", get(me::devices))
         .route("/v1/me/devices/{id}", axum::routing::delete(me::unlink_device))
+        .route("/v1/me/devices/{id}/push", put(push::set).delete(push::clear))
         .route("/v1/me/blocked", get(me::blocked))
         .route("/v1/me/blocked/{user}", put(me::block).delete(me::unblock))
         .route("/v1/users", get(users::list))
@@ -74,6 +76,7 @@ fn calls() -> Router<Arc<App>> {
         .route("/v1/inbox", get(inbox::poll))
         .route("/v1/inbox/ack", post(inbox::ack))
         .route("/v1/read", post(inbox::read))
+        .route("/v1/push/vapid", get(push::vapid))
         .route("/openapi.json", get(docs::openapi))
         .route("/asyncapi.json", get(docs::asyncapi))
         .route("/docs", get(docs::page))

@@ -13,9 +13,10 @@ use crate::{
     http::{
         Device, Group, GroupMember, LastSeen, List, Login, LoginDevice, Me, MediaInfo, MediaState,
         NewGroup, NewMedia, PatchGroup, PatchMe, PatchSettings, Profile, PutMember, Refresh,
-        Register, Reservation, Session, Settings, UploadMethod, UploadRequest,
+        Register, Reservation, Session, Settings, UploadMethod, UploadRequest, VapidKey,
     },
     limits::{ACCESS_TOKEN, HEARTBEAT},
+    push::{PushTarget, WebPushKeys},
     server::{self, Presence, PresenceState},
 };
 
@@ -356,6 +357,28 @@ impl Example for MediaInfo {
             created: millis(0),
             expires: millis(30 * 24 * 60 * 60 * 1000),
         }
+    }
+}
+
+/// The keys are those of RFC 8291, appendix A.
+impl Example for PushTarget {
+    fn example() -> Self {
+        let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SR\
+            pkNtoIAiw4";
+        let keys = WebPushKeys { p256dh: p256dh.into(), auth: "BTBZMqHH6r4Tts7J_aSIgg".into() };
+        Self::Webpush {
+            endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMs".into(),
+            keys,
+        }
+    }
+}
+
+/// The key is that of RFC 8292, section 2.4.
+impl Example for VapidKey {
+    fn example() -> Self {
+        let public_key = "BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9o\
+            jSwk5Y2EmClBPs";
+        Self { public_key: public_key.into() }
     }
 }
 

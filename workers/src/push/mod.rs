@@ -1,3 +1,327 @@
-//! The push worker: it wakes devices that are not connected.
+//! The push worker: it wakes devices that are not connected, for messages that
+//! are still in their inboxes (ADR 14).
+//!
+//! A device without a session is woken at once. One that seems to have a session
+//! gets some seconds to take its messages: what is delivered meanwhile has left
+//! the inbox, and the rest shows that nobody is behind that session. No timers
+//! are kept: a message that is to be looked at later is given back to its stream.
 
+mod decide;
 pub mod sender;
+mod targets;
+mod worth;
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream;
+use metrics::{counter, histogram};
+use moka::sync::Cache;
+use nats::{Bus, Inboxes, PushKv, Sessions, push::Told, subject};
+use schemas::{DeviceId, Millis, PushTarget, UserId, event::PushRecord, push::PushPreview};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+pub(crate) use self::targets::Targets;
+use self::{
+    decide::Decision,
+    sender::{Notification, Outcome, Senders, backoff},
+    worth::{Worth, worth},
+};
+use crate::{
+    runner::{Handler, Turn, Undecodable, Verdict},
+    unavailable::{Unavailable, Unwritten},
+};
+
+/// For how long a device that seems to be connected is left to take its messages.
+const GRACE: Duration = Duration::from_secs(5);
+/// For how long a device is believed to be connected once it was. The longer of
+/// the two is what a message of a device that just left may have to wait.
+const BELIEVED: Duration = Duration::from_secs(4);
+/// Most devices of which that is remembered.
+const BELIEVED_DEVICES: u64 = 200_000;
+/// Whoever has just connected is in the registry after this, and whatever they
+/// were sent is delivered. It also gathers what is sent in one breath.
+const SETTLE: Duration = Duration::from_millis(250);
+/// Nobody is woken for what is older.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a decision is made anew because another worker's came first.
+const ATTEMPTS: u32 = 4;
+/// After which the message comes again.
+const CROWDED: Duration = Duration::from_millis(500);
+
+/// What all shards' workers share; clones share it.
+#[derive(Clone)]
+pub(crate) struct Push {
+    bus: Bus,
+    inboxes: Inboxes,
+    sessions: Sessions,
+    records: PushKv,
+    targets: Targets,
+    senders: Arc<Senders>,
+    connected: Cache<DeviceId, ()>,
+}
+
+/// A message that was stored in an inbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    user: UserId,
+    device: DeviceId,
+    seq: u64,
+    stored: Millis,
+    deliveries: i64,
+}
+
+/// Who is asked what a device was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Replica,
+    Leader,
+}
+
+impl Push {
+    pub(crate) fn new(bus: &Bus, targets: Targets, senders: Arc<Senders>) -> Self {
+        Self {
+            bus: bus.clone(),
+            inboxes: Inboxes::new(bus.clone()),
+            sessions: Sessions::new(bus.clone()),
+            records: PushKv::new(bus.clone()),
+            targets,
+            senders,
+            connected: Cache::builder()
+                .max_capacity(BELIEVED_DEVICES)
+                .time_to_live(BELIEVED)
+                .build(),
+        }
+    }
+
+    /// Says for gateways with which key browsers are to subscribe, as soon as
+    /// that can be said; never ends.
+    pub(crate) async fn keep_vapid(self) {
+        if let Some(public_key) = self.senders.vapid_public_key() {
+            loop {
+                match self.records.set_vapid(public_key).await {
+                    Ok(true) => break info!(public_key, "browsers subscribe with this key now"),
+                    Ok(false) => break,
+                    Err(error) => warn!(%error, "the key of web push is not told yet"),
+                }
+                sleep(CROWDED).await;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn look(&self, waiting: &Waiting) -> Result<Verdict, Unavailable> {
+        let Waiting { user, device, seq, .. } = *waiting;
+        let age = waiting.age();
+        if age > OLD {
+            counter!("petrel_push_skipped_total", "reason" => "old").increment(1);
+            return Ok(Verdict::Done);
+        }
+        let wakeable = self.targets.of(user).await.map_err(Unavailable::new)?;
+        let Some(target) = wakeable.target(device) else { return Ok(Verdict::Done) };
+        let left = waiting.left_of_grace(age);
+        if !left.is_zero() && self.is_connected(user, device).await? {
+            return Ok(Verdict::Later(left));
+        }
+        let Some(worth) = self.read(user, seq).await? else { return Ok(Verdict::Done) };
+        // A replica may lag. What is written on that ground is refused, and what
+        // would be left to another message is asked again.
+        let mut whom = Whom::Replica;
+        for _ in 0..ATTEMPTS {
+            let told = self.told(waiting, &worth, whom).await?;
+            let Some(claimed) = (match self.decide(waiting, told).await? {
+                Decision::Told => return Ok(Verdict::Done),
+                Decision::Left if whom == Whom::Leader => return Ok(Verdict::Done),
+                Decision::Left => None,
+                Decision::Wait(pause) => return Ok(Verdict::Later(pause)),
+                Decision::Keep(record, pause) => {
+                    let kept = self.write(waiting, &worth, &record, told).await?;
+                    if kept.is_some() {
+                        return Ok(Verdict::Later(pause));
+                    }
+                    None
+                }
+                Decision::Claim(record) => self.write(waiting, &worth, &record, told).await?,
+            }) else {
+                whom = Whom::Leader;
+                continue;
+            };
+            return self.notify(waiting, &worth, target, wakeable.preview, claimed).await;
+        }
+        Ok(Verdict::Later(CROWDED))
+    }
+
+    async fn told(
+        &self,
+        waiting: &Waiting,
+        worth: &Worth,
+        whom: Whom,
+    ) -> Result<Option<Told>, Unavailable> {
+        let key = (waiting.user, waiting.device, worth.chat);
+        match whom {
+            Whom::Replica => Ok(self.records.told(key).await?),
+            Whom::Leader => Ok(self.records.told_newest(key).await?),
+        }
+    }
+
+    async fn decide(&self, waiting: &Waiting, told: Option<Told>) -> Result<Decision, Unavailable> {
+        let (seq, now) = (waiting.seq, Millis::now());
+        let record = told.map(|told| told.record);
+        let depends_on = record.and_then(|record| decide::depends_on(seq, &record, now));
+        let gone = match depends_on {
+            Some(other) => self.inboxes.get(waiting.user, other).await?.is_none(),
+            None => false,
+        };
+        Ok(decide::decide(seq, record.as_ref(), gone, now))
+    }
+
+    /// Writes over what was told; nothing where that has changed meanwhile.
+    async fn write(
+        &self,
+        waiting: &Waiting,
+        worth: &Worth,
+        record: &PushRecord,
+        over: Option<Told>,
+    ) -> Result<Option<Told>, Unavailable> {
+        let key = (waiting.user, waiting.device, worth.chat);
+        let revision = over.map_or(0, |told| told.revision);
+        match self.records.tell(key, record, revision).await.map_err(Unwritten::from) {
+            Ok(revision) => Ok(Some(Told { record: *record, revision })),
+            Err(Unwritten::Conflict) => Ok(None),
+            Err(Unwritten::Unavailable(error)) => Err(error),
+        }
+    }
+
+    /// Wakes the device, with the claim in hand.
+    async fn notify(
+        &self,
+        waiting: &Waiting,
+        worth: &Worth,
+        target: &PushTarget,
+        preview: bool,
+        claimed: Told,
+    ) -> Result<Verdict, Unavailable> {
+        let Waiting { user, device, seq, .. } = *waiting;
+        if waiting.deliveries <= 1 {
+            sleep(SETTLE).await;
+        }
+        let (here, (badge, newest)) =
+            tokio::try_join!(self.inboxes.get(user, seq), self.inboxes.waiting(user, device))?;
+        let is_back = waiting.deliveries <= 1 && self.is_connected(user, device).await?;
+        if here.is_none() || is_back {
+            // Said so, or whoever comes next would take this for a notification.
+            let record = decide::needless(&claimed.record, here.is_none().then_some(seq));
+            self.write(waiting, worth, &record, Some(claimed)).await?;
+            return Ok(if is_back { Verdict::Later(GRACE) } else { Verdict::Done });
+        }
+        let shown = newest.as_ref().and_then(|newest| self.shown(user, worth, &newest.payload));
+        let notification =
+            Notification { device, chat: worth.chat, badge, preview: shown.filter(|_| preview) };
+        let outcome = self.senders.send(target, &notification).await;
+        let now = Millis::now();
+        let newest = newest.map_or(seq, |newest| newest.seq);
+        let sent = decide::sent(&claimed.record, seq, newest, now);
+        let (record, verdict) = match outcome {
+            Outcome::Sent => {
+                histogram!("petrel_push_delay_seconds").record(waiting.age());
+                (sent, Verdict::Done)
+            }
+            Outcome::Gone => {
+                self.targets
+                    .drop(&self.bus, user, device, target)
+                    .await
+                    .map_err(Unavailable::new)?;
+                info!(%user, %device, provider = target.provider(), "nobody there: not woken any more");
+                (sent, Verdict::Done)
+            }
+            Outcome::Later(pause) => {
+                let pause =
+                    pause.unwrap_or_else(|| backoff(claimed.record.failures.saturating_add(1)));
+                (decide::failed(&claimed.record, seq, pause, now), Verdict::Later(pause))
+            }
+            Outcome::Refused(reason) => {
+                debug!(%user, %device, reason, "not woken");
+                let pause = decide::LONGEST_REPEAT;
+                (decide::failed(&claimed.record, seq, pause, now), Verdict::Later(pause))
+            }
+        };
+        // Whoever took over the claim meanwhile writes what is so.
+        self.write(waiting, worth, &record, Some(claimed)).await?;
+        Ok(verdict)
+    }
+
+    async fn is_connected(&self, user: UserId, device: DeviceId) -> Result<bool, Unavailable> {
+        if self.connected.contains_key(&device) {
+            return Ok(true);
+        }
+        let is_connected = self.sessions.is_connected(user, device).await?;
+        if is_connected {
+            self.connected.insert(device, ());
+        }
+        Ok(is_connected)
+    }
+
+    /// What there is to tell of a message; nothing if it was delivered.
+    async fn read(&self, user: UserId, seq: u64) -> Result<Option<Worth>, Unavailable> {
+        let Some(stored) = self.inboxes.get(user, seq).await? else { return Ok(None) };
+        match worth(user, &stored) {
+            Ok(worth) => Ok(worth),
+            Err(error) => {
+                warn!(%user, seq, %error, "unreadable message in an inbox");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The newest message if it is in the same chat, and otherwise the one that
+    /// the notification is about.
+    #[allow(clippy::unused_self, reason = "reads as the others do")]
+    fn shown(&self, user: UserId, about: &Worth, newest: &[u8]) -> Option<PushPreview> {
+        let newest = worth(user, newest).ok().flatten().filter(|newest| newest.chat == about.chat);
+        let Worth { from, text, .. } = newest.unwrap_or_else(|| about.clone());
+        text.map(|text| PushPreview { from, text })
+    }
+}
+
+impl Handler for Push {
+    type Event = Waiting;
+
+    fn decode(&self, message: &jetstream::Message) -> Result<Waiting, Undecodable> {
+        let inbox = subject::inbox_of(&message.subject);
+        let (user, device) = inbox.ok_or_else(|| Undecodable::new("not an inbox"))?;
+        let info = message.info().map_err(Undecodable::new)?;
+        let stored = info.published.unix_timestamp_nanos() / 1_000_000;
+        Ok(Waiting {
+            user,
+            device,
+            seq: info.stream_sequence,
+            stored: Millis(i64::try_from(stored).unwrap_or(i64::MAX)),
+            deliveries: info.delivered,
+        })
+    }
+
+    async fn handle(&self, waiting: &[Waiting], turn: Turn) -> Vec<Verdict> {
+        // Nothing is gained by waiting for more: each is looked at alone.
+        drop(turn);
+        let mut verdicts = Vec::with_capacity(waiting.len());
+        for waiting in waiting {
+            verdicts.push(self.look(waiting).await.unwrap_or_else(|error| {
+                warn!(user = %waiting.user, %error, "not looked at, and comes again");
+                Verdict::Retry
+            }));
+        }
+        verdicts
+    }
+}
+
+impl Waiting {
+    fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(Millis::now().0 - self.stored.0).unwrap_or(0))
+    }
+
+    /// How long its device, if it is connected, is still left to take it. All of
+    /// it the first time, whatever the clocks say.
+    fn left_of_grace(&self, age: Duration) -> Duration {
+        if self.deliveries <= 1 { GRACE } else { GRACE.saturating_sub(age) }
+    }
+}

@@ -151,6 +151,7 @@ fn body(operation: &Operation, person: &Person) -> Option<Value> {
         "send" => text("m1", person, "a note to self"),
         "reserveMedia" => json!({"name": "a", "mime": "text/plain", "size": 1}),
         "ackInbox" => json!({"seq": 0}),
+        "setPush" => json!({"kind": "fcm", "token": "t"}),
         "read" => json!({"chat": person.user(), "marks": {}}),
         _ => json!({}),
     };
