@@ -41,7 +41,10 @@ impl Post {
 
     async fn worker(&self, flags: &[&str]) -> workers::Running {
         let url = self.server.url();
-        let flags = [&["workers", "--nats", &url, "--shards", "2"], flags].concat();
+        // No media come here.
+        let media = std::env::temp_dir().join("petrel-no-media");
+        let place = ["--media", media.to_str().unwrap()];
+        let flags = [&["workers", "--nats", &url, "--shards", "2"], &place[..], flags].concat();
         workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
     }
 

@@ -213,3 +213,19 @@ async fn blocking<T: Send + 'static>(
         Fault::Ours(Unavailable::new(error))
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_decoder_cannot_bear_is_the_files_fault() {
+        let Err(Fault::Upload { kind, reason }) =
+            blocking(|| panic!("an index")).await.map(|()| ())
+        else {
+            panic!("not the file's fault");
+        };
+        assert_eq!((kind, &*reason), ("picture", "the picture is damaged: it cannot be decoded"));
+    }
+}

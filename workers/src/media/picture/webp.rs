@@ -95,7 +95,8 @@ fn copy_extended<R: BufRead, W: Write + Seek>(
         match &chunk.name {
             b"VP8 " | b"VP8L" if !moves => {
                 outline.add_frame()?;
-                copy_pixels(parts, chunk)?;
+                let size = copy_pixels(parts, chunk)?;
+                check_same(size, (outline.width, outline.height))?;
             }
             b"ANMF" if moves => {
                 outline.add_frame()?;
@@ -127,14 +128,17 @@ fn copy_frame<R: BufRead, W: Write + Seek>(
         frame.length.checked_sub(FRAME_BYTES).ok_or(Flaw::Damaged("a frame is empty"))?;
     let place = parts.place()?;
     frame.put(parts)?;
-    parts.copy(FRAME_BYTES.into())?;
+    let head: [u8; FRAME_BYTES as usize] = parts.array()?;
+    let [_, _, _, _, _, _, w0, w1, w2, h0, h1, h2, ..] = head;
+    parts.put(&head)?;
     let mut pictures = 0;
     while left >= CHUNK_BYTES {
         let chunk = Chunk::read(parts, &mut left)?;
         match &chunk.name {
             b"VP8 " | b"VP8L" => {
                 pictures += 1;
-                copy_pixels(parts, chunk).map(drop)?;
+                let size = copy_pixels(parts, chunk)?;
+                check_same(size, (side(w0, w1, w2), side(h0, h1, h2)))?;
             }
             b"ALPH" => copy_chunk(parts, chunk, u64::MAX)?,
             _ => parts.skip(chunk.padded())?,
@@ -175,6 +179,11 @@ fn copy_pixels<R: BufRead, W: Write + Seek>(
     parts.put(&head)?;
     parts.copy(chunk.padded() - HEAD)?;
     Ok((width, height))
+}
+
+/// The decoder takes one size on trust when it reads pixels of another.
+fn check_same(pixels: (u32, u32), said: (u32, u32)) -> Result<(), Flaw> {
+    if pixels == said { Ok(()) } else { Err(Flaw::Damaged("it says two sizes")) }
 }
 
 fn copy_chunk<R: BufRead, W: Write + Seek>(

@@ -123,6 +123,19 @@ fn what_moves_for_ever_is_refused() {
     assert_eq!(refused(Format::Png, &png), Flaw::TooManyFrames.to_string());
 }
 
+/// The decoder panics at some of these.
+#[test]
+fn what_says_two_sizes_is_refused() {
+    let pixels = riff_chunk(b"VP8L", &[0x2F, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let canvas = |flags| riff_chunk(b"VP8X", &[flags, 0, 0, 0, 3, 0, 0, 3, 0, 0]);
+    let frame = riff_chunk(b"ANMF", &[&[0; 16][..], &*pixels].concat());
+    let still = riff(&[canvas(0), pixels].concat());
+    let moving = riff(&[canvas(0b10), riff_chunk(b"ANIM", &[0; 6]), frame].concat());
+    for webp in [still, moving] {
+        assert_eq!(refused(Format::Webp, &webp), "the picture is damaged: it says two sizes");
+    }
+}
+
 #[test]
 fn a_jpeg_that_is_gone_over_for_ever_is_refused() {
     let jpeg = picture(Format::Jpeg, &corners(16, 16).into());
