@@ -1,12 +1,12 @@
 //! Media on their way out: through here, or by an address that the store has
 //! signed.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt as _;
@@ -55,11 +55,12 @@ pub(super) async fn content(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
     PathId(id): PathId<MediaId>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let (media, served) = ready(&app, me, id).await?;
     let file = File::new(&media, Part::Content, served.mime)?;
-    serve(&app, &file, &headers).await
+    serve(&app, &file, &method, &headers).await
 }
 
 /// `GET /v1/media/{id}/thumbnail`
@@ -67,13 +68,14 @@ pub(super) async fn thumbnail(
     State(app): State<Arc<App>>,
     Bearer(me): Bearer,
     PathId(id): PathId<MediaId>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let (media, served) = ready(&app, me, id).await?;
     let no_thumbnail = || HttpError::new(ErrorCode::NotFound, "there is no small picture of it");
     let thumbnail = served.thumbnail.ok_or_else(no_thumbnail)?;
     let file = File::new(&media, Part::Thumbnail, thumbnail)?;
-    serve(&app, &file, &headers).await
+    serve(&app, &file, &method, &headers).await
 }
 
 /// Media that this user may read, and that there is something to read of.
@@ -92,9 +94,17 @@ async fn ready(app: &App, me: Identity, id: MediaId) -> Result<(Media, Served), 
     }
 }
 
-async fn serve(app: &App, file: &File, headers: &HeaderMap) -> Result<Response, HttpError> {
+async fn serve(
+    app: &App,
+    file: &File,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, HttpError> {
     let download = Download { mime: &file.mime, disposition: &file.disposition };
-    if let Some(address) = app.objects.sign_download(file.object, &download, SIGNED) {
+    // An address is signed for one method, and what `HEAD` asks is known here.
+    let signs = method == Method::GET;
+    let address = signs.then(|| app.objects.sign_download(file.object, &download, SIGNED));
+    if let Some(address) = address.flatten() {
         let headers = [(header::LOCATION, value(&address)?), (header::CACHE_CONTROL, ADDRESS_KEPT)];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
@@ -111,8 +121,10 @@ async fn serve(app: &App, file: &File, headers: &HeaderMap) -> Result<Response, 
         }
     };
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let reading = app.objects.read(file.object, range).await?;
-    let range = reading.range;
+    let (range, body) = match method {
+        &Method::HEAD => (range.unwrap_or(0..size), Body::empty()),
+        _ => open(app, file, range).await?,
+    };
     let mut response = (status, LOCKED, file.kept()).into_response();
     let told = response.headers_mut();
     told.insert(header::CONTENT_TYPE, value(&file.mime)?);
@@ -120,14 +132,24 @@ async fn serve(app: &App, file: &File, headers: &HeaderMap) -> Result<Response, 
     told.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     told.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
     if status == StatusCode::PARTIAL_CONTENT {
-        let (first, last, size) = (range.start, range.end - 1, reading.size);
+        let (first, last) = (range.start, range.end - 1);
         told.insert(header::CONTENT_RANGE, value(&format!("bytes {first}-{last}/{size}"))?);
     }
+    *response.body_mut() = body;
+    Ok(response)
+}
+
+/// What is read, and which bytes these are.
+async fn open(
+    app: &App,
+    file: &File,
+    range: Option<Range<u64>>,
+) -> Result<(Range<u64>, Body), HttpError> {
+    let reading = app.objects.read(file.object, range).await?;
     // A gateway that leaves is not held up by who reads slowly; they go on with
     // a range, elsewhere.
     let bytes = reading.bytes.take_until(app.closing.clone().cancelled_owned());
-    *response.body_mut() = Body::from_stream(bytes);
-    Ok(response)
+    Ok((reading.range, Body::from_stream(bytes)))
 }
 
 impl File {

@@ -190,6 +190,8 @@ pub async fn media_are_listed_from_the_oldest_on(directory: Tested) {
     for _ in 0..5 {
         media.push(reserved(&directory).await);
     }
+    // Of one millisecond, they are listed in any order.
+    media.sort_unstable_by_key(|media| media.id);
     let owners: Vec<UserId> = media.iter().map(|media| media.owner).collect();
     // Others use the directory, too.
     let listed = async |before, mut from: Option<MediaPlace>| {
@@ -200,7 +202,10 @@ pub async fn media_are_listed_from_the_oldest_on(directory: Tested) {
             mine.extend(page.media.into_iter().filter(|media| owners.contains(&media.owner)));
             match page.next {
                 Some(next) => from = Some(next),
-                None => return (mine, from),
+                None => {
+                    mine.sort_unstable_by_key(|media| media.id);
+                    return (mine, from);
+                }
             }
         }
     };

@@ -2,12 +2,12 @@
 //! some addresses lead there.
 
 use bytes::Bytes;
-use reqwest::header;
+use reqwest::{Method, header};
 use schemas::{ErrorCode, http::MediaState};
 use store::{Directory as _, MediaState as Stored};
 
 use super::{
-    Studio, bytes, client, get, info, put, reserve,
+    Studio, bytes, client, get, info, put, request, reserve,
     resuming::{Begun, at, has, is_stored, offset, patch},
     upload,
 };
@@ -52,6 +52,8 @@ async fn bytes_go_to_the_store_and_come_from_there() {
     let part = client().get(address).header(header::RANGE, "bytes=10-19").send().await.unwrap();
     assert_eq!(part.status(), 206);
     assert!(part.bytes().await.unwrap() == bytes.slice(10..20));
+    let head = request(Method::HEAD, &alice, &format!("{}/content", reserved.id), &[]).await;
+    assert_eq!((head.status, head.header(header::CONTENT_LENGTH)), (200, Some("70000")));
     get(&eve, &format!("{}/content", reserved.id), &[]).await.is_problem(ErrorCode::NotFound);
 
     let picture = studio.ready(&alice, "image/png", &Bytes::from("a picture")).await;
