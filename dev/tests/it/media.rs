@@ -1,11 +1,12 @@
-//! Media on real stacks, in a folder and in S3. No worker runs: what it
-//! would find is said by these tests.
+//! Media on real stacks, in a folder and in S3. Where no worker
+//! runs, these tests say what it would find.
 
 mod downloads;
 mod resuming;
 mod rights;
 mod s3;
 mod uploads;
+mod whole;
 
 use bytes::Bytes;
 use dev::{Process, Stack};
@@ -51,25 +52,40 @@ impl Studio {
 
     /// One to kill parts of.
     pub(crate) async fn start() -> Self {
+        Self::start_with(0).await
+    }
+
+    /// One with media workers, which find out by themselves.
+    pub(crate) async fn start_with(workers: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let place = MediaPlace::Folder(folder.path().to_owned());
         let options = ObjectsOptions { media: place, s3: S3Options::default() };
         let flags = [format!("--media={}", folder.path().display())];
-        Self::on(Objects::open(&options).unwrap(), &flags, folder).await
+        Self::on(Objects::open(&options).unwrap(), &flags, workers, folder).await
     }
 
     /// One whose media are in an S3 of its own.
     pub(crate) async fn in_s3() -> Self {
+        Self::in_s3_with(0).await
+    }
+
+    /// And one with media workers.
+    pub(crate) async fn in_s3_with(workers: usize) -> Self {
         let (objects, server) = in_s3().await;
         let flags = server.flags();
-        Self::on(objects, &flags, server).await
+        Self::on(objects, &flags, workers, server).await
     }
 
     /// Two gateways that are told these flags.
-    async fn on(objects: Objects, flags: &[String], alive: impl Send + Sync + 'static) -> Self {
+    async fn on(
+        objects: Objects,
+        flags: &[String],
+        workers: usize,
+        alive: impl Send + Sync + 'static,
+    ) -> Self {
         let stack = support::stack()
             .gateways(2)
-            .workers(0)
+            .workers(workers)
             .limits(false)
             .env("PETREL_MEDIA_MAX_BYTES", MOST.to_string())
             .env("PETREL_MEDIA_QUOTA_BYTES", QUOTA.to_string());
