@@ -43,7 +43,7 @@ pub struct MediaOptions {
     pub media_days: u32,
 
     /// Where clients find the gateways, for the addresses in answers:
-    /// https://chat.example. Where not given, each is told the host it asked.
+    /// `https://chat.example`. Where not given, each is told the host it asked.
     #[arg(long, env = "PETREL_PUBLIC_URL", value_name = "URL",
           value_parser = NonEmptyStringValueParser::new())]
     pub public_url: Option<String>,
