@@ -34,6 +34,22 @@ fn a_peer_that_is_no_trusted_proxy_is_the_client_whatever_it_says() {
 }
 
 #[test]
+fn only_a_trusted_proxy_says_that_it_was_tls() {
+    let options = behind(TRUSTED, ForwardedBy::XForwardedFor);
+    let asked = |peer: &str, proto: &[&str]| {
+        let mut said = headers(&HOST, &["chat.example:8443"]);
+        said.extend(headers(&X_FORWARDED_PROTO, proto));
+        options.origin(ip(peer), &said).unwrap()
+    };
+    assert_eq!(asked("10.0.0.1", &["https"]), "https://chat.example:8443");
+    for (peer, proto) in [("10.0.0.1", &["http"][..]), ("10.0.0.1", &[]), ("192.0.2.1", &["https"])]
+    {
+        assert_eq!(asked(peer, proto), "http://chat.example:8443");
+    }
+    assert_eq!(options.origin(ip("10.0.0.1"), &HeaderMap::new()), None);
+}
+
+#[test]
 fn the_last_who_is_no_trusted_proxy_is_the_client() {
     let options = behind(TRUSTED, ForwardedBy::XForwardedFor);
     for (values, client) in [

@@ -5,10 +5,10 @@ use std::time::Duration;
 use dev::{Stack, client::ApiError};
 use mongodb::options::ConnectionString;
 use schemas::{
-    ErrorCode,
+    ErrorCode, MediaId,
     http::{Group, List},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Directory as _, DirectoryOptions, KvDirectory};
 use tokio::time::timeout;
 
@@ -78,6 +78,11 @@ async fn while_it_is_away_calls_are_unavailable_and_delivery_goes_on() {
     talk(&mut a, "before", &bob, &club, &mut b).await;
     talk(&mut b, "before", &alice, &club, &mut a).await;
 
+    let picture = json!({
+        "kind": "media", "media": MediaId::mint(), "name": "a", "mime": "image/png", "size": 1,
+    });
+    let with_media = with(text("m", &bob, ""), "body", picture);
+    let new_media = json!({"name": "a", "mime": "image/png", "size": 1});
     relay.cut();
     let others = [bob.user()];
     let calls = async {
@@ -88,6 +93,8 @@ async fn while_it_is_away_calls_are_unavailable_and_delivery_goes_on() {
             is_unavailable(alice.account.find(&bob.name)),
             is_unavailable(alice.account.get::<List<Group>>("v1/groups")),
             is_unavailable(alice.account.block(bob.user())),
+            is_unavailable(alice.account.post::<Value>("v1/messages", Some(&with_media))),
+            is_unavailable(alice.account.post::<Value>("v1/media", Some(&new_media))),
         )
     };
     let talks = async {
@@ -95,7 +102,7 @@ async fn while_it_is_away_calls_are_unavailable_and_delivery_goes_on() {
         talk(&mut b, "meanwhile", &alice, &club, &mut a).await;
     };
     let (calls, ()) = tokio::join!(timeout(WITHIN, calls), talks);
-    assert_eq!(calls, Ok((true, true, true, true, true, true)));
+    assert_eq!(calls, Ok((true, true, true, true, true, true, true, true)));
     // Somebody who is remembered can come back, too.
     a.hangs_up().await;
     let mut a = alice.hello(FIRST).await;
