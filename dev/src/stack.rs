@@ -1,7 +1,12 @@
 //! A whole Petrel on this machine: nats-servers, gateways and workers, each a
 //! child process that can be killed and started again.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use nats::{Bus, NatsOptions};
@@ -24,6 +29,11 @@ const WORKER_GRACE: Duration = Duration::from_secs(10);
 /// How long the nodes may take to end.
 const NATS_GRACE: Duration = Duration::from_secs(10);
 
+/// Where the media of a stack with this data folder are.
+fn media_folder(data: &Path) -> PathBuf {
+    data.join("media")
+}
+
 /// A running stack. Dropping it kills all of it.
 pub struct Stack {
     // Dropped in this order.
@@ -31,7 +41,7 @@ pub struct Stack {
     workers: Vec<Worker>,
     nats: NatsCluster,
     options: NatsOptions,
-    _folder: Arc<Folder>,
+    folder: Arc<Folder>,
 }
 
 /// The processes of a stack that run now, to account for what they use.
@@ -75,6 +85,11 @@ impl Stack {
     /// How a process of this stack finds NATS.
     pub fn nats_options(&self) -> &NatsOptions {
         &self.options
+    }
+
+    /// Where the media are, unless the stack's processes were told something else.
+    pub fn media_folder(&self) -> PathBuf {
+        media_folder(self.folder.path())
     }
 
     /// A new connection to the cluster, which has the topology.

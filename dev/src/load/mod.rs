@@ -8,6 +8,7 @@ mod check;
 mod groups;
 mod idle;
 mod latency;
+mod media;
 mod options;
 mod pace;
 mod people;
@@ -80,7 +81,7 @@ fn run(options: Options) -> anyhow::Result<bool> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Report> {
-    let target = Target::prepare(&options.target).await?;
+    let target = Target::prepare(&options.target, &options.command.settings()).await?;
     let environment = target.environment().await;
     let outcome = match &options.command {
         Command::Traffic(traffic) => traffic::run(&target, traffic).await?.into(),
@@ -89,6 +90,7 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
         Command::Presence(presence) => presence::run(&target, presence).await?.into(),
         Command::Reconnect(reconnect) => reconnect::run(&target, reconnect).await?.into(),
         Command::Backlog(backlog) => backlog::run(&target, backlog).await?.into(),
+        Command::Media(media) => Box::new(media::run(&target, media).await?).into(),
     };
     target.stop().await;
     Ok(Report { environment, outcome })

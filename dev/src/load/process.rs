@@ -115,6 +115,11 @@ pub(super) fn kib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0
 }
 
+/// Bytes of files and memory that a person can read.
+pub(super) fn mib(bytes: u64) -> f64 {
+    kib(bytes) / 1024.0
+}
+
 /// CPU seconds per 1,000 of something.
 pub(super) fn per_thousand(cpu_secs: f64, count: u64) -> f64 {
     if count == 0 { 0.0 } else { cpu_secs * 1000.0 / count as f64 }

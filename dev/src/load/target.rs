@@ -1,6 +1,6 @@
 //! What is measured: a stack of one's own, or a Petrel that runs already.
 
-use std::ops::Sub;
+use std::{ops::Sub, time::Duration};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,24 @@ use crate::{Stack, client::Api};
 const CHEAP_HASH: [(&str, &str); 2] =
     [("PETREL_ARGON2_MEMORY_KIB", "8"), ("PETREL_ARGON2_PASSES", "1")];
 
+/// How often it is looked how much memory is held.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// A Petrel under load.
 pub(super) struct Target {
     gateways: Vec<Api>,
     stack: Option<Stack>,
     pids: Vec<RolePid>,
     options: TargetOptions,
+}
+
+/// Resident memory in bytes, of all processes of a kind together.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Held {
+    /// Gateways.
+    pub(super) gateways: u64,
+    /// Workers.
+    pub(super) workers: u64,
 }
 
 /// What uses the machine.
@@ -66,11 +78,15 @@ pub(super) struct Environment {
 }
 
 impl Target {
-    /// Connects to the given one, or starts a stack.
+    /// Connects to the given one, or starts a stack whose processes are told
+    /// these variables.
     ///
     /// # Errors
     /// When it does not start.
-    pub(super) async fn prepare(options: &TargetOptions) -> anyhow::Result<Self> {
+    pub(super) async fn prepare(
+        options: &TargetOptions,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let mut target = Self {
             gateways: Vec::new(),
             stack: None,
@@ -79,7 +95,7 @@ impl Target {
         };
         let mut urls = options.target.clone();
         if urls.is_empty() {
-            let stack = start(options).await?;
+            let stack = start(options, settings).await?;
             urls = stack.gateways().iter().map(|gateway| gateway.url()).collect();
             target.stack = Some(stack);
         }
@@ -129,6 +145,23 @@ impl Target {
         Usage::sum(&pids)
     }
 
+    /// What they hold in memory now.
+    pub(super) fn held(&self) -> Held {
+        Held { gateways: self.usage(Role::Gateway).rss, workers: self.usage(Role::Worker).rss }
+    }
+
+    /// Does something, and looks meanwhile what they hold at most.
+    pub(super) async fn most_held<T>(&self, work: impl Future<Output = T>) -> (T, Held) {
+        let mut work = std::pin::pin!(work);
+        let mut most = self.held();
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, &mut work).await {
+                Ok(done) => return (done, most.most(self.held())),
+                Err(_) => most = most.most(self.held()),
+            }
+        }
+    }
+
     /// What the run runs on.
     pub(super) async fn environment(&self) -> Environment {
         let sync = match (&self.stack, self.options.sync) {
@@ -171,7 +204,7 @@ impl Target {
     }
 }
 
-async fn start(options: &TargetOptions) -> anyhow::Result<Stack> {
+async fn start(options: &TargetOptions, settings: &[(&str, String)]) -> anyhow::Result<Stack> {
     let spinner = progress::spinner("starting");
     let mut stack = Stack::builder()
         .gateways(options.gateways.into())
@@ -186,12 +219,29 @@ async fn start(options: &TargetOptions) -> anyhow::Result<Stack> {
     for (name, value) in CHEAP_HASH {
         stack = stack.env(name, value);
     }
+    for (name, value) in settings {
+        stack = stack.env(*name, value);
+    }
     let stack = stack.start().await.context("cannot start a stack");
     spinner.finish_and_clear();
     stack
 }
 
+impl Held {
+    fn most(self, other: Self) -> Self {
+        Self {
+            gateways: self.gateways.max(other.gateways),
+            workers: self.workers.max(other.workers),
+        }
+    }
+}
+
 impl Cpu {
+    /// Per one of this many.
+    pub(super) fn per(self, count: f64) -> Self {
+        self.map(|cpu_secs| cpu_secs / count)
+    }
+
     /// Per 1,000 of these many.
     pub(super) fn per_thousand(self, count: u64) -> Self {
         self.map(|cpu_secs| process::per_thousand(cpu_secs, count))

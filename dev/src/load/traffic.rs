@@ -10,7 +10,7 @@ use super::{
     check::{self, Faults},
     latency::Percentiles,
     options::Traffic,
-    pace::{self, Plan},
+    pace,
     people::{self, Connected, Person, Waiting},
     person::{Outcome, Talker},
     process::per_second,
@@ -18,6 +18,9 @@ use super::{
     target::{Cpu, Target},
 };
 use crate::client::Buffers;
+
+/// Messages per second, unless something else is asked for.
+const RATE: u32 = 500;
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -67,12 +70,8 @@ pub(super) async fn run(target: &Target, options: &Traffic) -> anyhow::Result<Tr
     let (connected, _) =
         people::connect(&people, gateway_of, Buffers::BUSY, Waiting::Nothing).await?;
 
-    let style = if options.flat_out {
-        Style::Window(options.window)
-    } else {
-        Style::Planned(Plan { rate: options.rate, people: connections })
-    };
-    let run = Arc::new(Run::new(style, options.timing, options.body));
+    let style = options.pace.style(RATE, connections);
+    let run = Arc::new(Run::new(style, options.timing, options.pace.body));
     let mut talking = start(&run, &people, connected)?;
 
     run.warmed_up().await;
@@ -130,9 +129,9 @@ fn report(
     let received = run.counts.received_in_time.load(Relaxed);
     TrafficReport {
         connections,
-        rate: (!options.flat_out).then_some(options.rate),
-        window: options.flat_out.then_some(options.window),
-        body: options.body,
+        rate: options.pace.rate(RATE),
+        window: options.pace.window(),
+        body: options.pace.body,
         seconds: options.timing.duration().as_secs_f64(),
         messages: run.counts.sent.load(Relaxed),
         received_per_second: per_second(received, options.timing.duration()),

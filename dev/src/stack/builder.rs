@@ -14,6 +14,7 @@ use store::DirectoryOptions;
 use super::{
     Gateway, Stack, Worker,
     kept::{self, Shape},
+    media_folder,
     roles::{Setup, check_free},
 };
 use crate::{Binary, NatsCluster, Program, StartError, SyncMode, child::Log, folder::Folder, log};
@@ -193,7 +194,7 @@ impl StackBuilder {
             listen.into_iter().enumerate().map(|(n, addr)| Gateway::start(&setup, n, addr));
         let workers = (0..self.workers).map(|n| Worker::start(&setup, n));
         let (gateways, workers) = try_join(try_join_all(gateways), try_join_all(workers)).await?;
-        Ok(Stack { gateways, workers, nats, options, _folder: folder })
+        Ok(Stack { gateways, workers, nats, options, folder })
     }
 
     async fn start_nats(
@@ -249,7 +250,7 @@ fn environment(
     folder: &Path,
     more: Vec<(String, String)>,
 ) -> Vec<(String, String)> {
-    let media = folder.join("media").to_string_lossy().into_owned();
+    let media = media_folder(folder).to_string_lossy().into_owned();
     let defaults = [
         ("PETREL_MEDIA", media.as_str()),
         ("PETREL_SIGNING_KEY", signing_key.as_str()),

@@ -242,6 +242,32 @@ async fn a_load_of_groups_is_measured_and_checked() {
     assert!(is_well(&groups["faults"]), "{report}");
 }
 
+#[tokio::test]
+async fn a_load_of_media_is_measured_and_every_byte_checked() {
+    for (more, piece) in
+        [(&[][..], Value::Null), (&["--resumable", "--piece=70001"], 70_001.into())]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+        command.args(["media", "--json", "--people", "3", "--files", "2", "--size", "200003"]);
+        let output = command.args(more).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let media = &report["media"];
+        assert_eq!(media["piece"], piece, "{report}");
+        for what in ["upload", "answered_to_ready", "download"] {
+            assert_eq!(media[what]["count"], 6, "{what}: {report}");
+        }
+        for way in [&media["up"], &media["down"]] {
+            assert!(way["mib_per_second"].as_f64() > Some(0.0), "{report}");
+            assert!(way["of_raw"].as_f64() > Some(0.0), "{report}");
+        }
+        assert!(media["most_up"]["gateways"].as_u64() > Some(0), "{report}");
+        assert!(is_well(&media["faults"]), "{report}");
+    }
+}
+
 /// Whether nothing is counted there.
 fn is_well(faults: &Value) -> bool {
     faults.as_object().unwrap().values().all(|fault| *fault == 0 || *fault == json!({}))

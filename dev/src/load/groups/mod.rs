@@ -24,7 +24,7 @@ use super::{
     check::Faults,
     latency::Percentiles,
     options::{Groups, Role},
-    pace::{self, Plan},
+    pace,
     people::{self, Connected, Person, Waiting},
     process::per_second,
     run::{Run, Style},
@@ -33,6 +33,8 @@ use super::{
 };
 use crate::client::Buffers;
 
+/// Messages per second, unless something else is asked for.
+const RATE: u32 = 20;
 /// How often the gateways' memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -121,9 +123,9 @@ pub(super) async fn run(target: &Target, options: &Groups) -> anyhow::Result<Gro
         speakers: options.speakers(),
         slow_readers: options.slow,
         pause_ms: options.pause,
-        rate: (!options.flat_out).then_some(options.rate),
-        window: options.flat_out.then_some(options.window),
-        body: options.body,
+        rate: options.pace.rate(RATE),
+        window: options.pace.window(),
+        body: options.pace.body,
         seconds: options.timing.duration().as_secs_f64(),
         quickly,
         slowly,
@@ -197,14 +199,9 @@ impl<'a> Crowd<'a> {
     }
 
     fn phase(&self, pause: Option<Duration>) -> Phase {
-        let Groups { flat_out, window, rate, timing, body, .. } = *self.options;
+        let Groups { pace, timing, .. } = *self.options;
         let voices = u32::try_from(self.roll.voices()).unwrap_or(u32::MAX);
-        let style = if flat_out {
-            Style::Window(window)
-        } else {
-            Style::Planned(Plan { rate, people: voices })
-        };
-        Phase::new(Run::new(style, timing, body), pause)
+        Phase::new(Run::new(pace.style(RATE, voices), timing, pace.body), pause)
     }
 
     fn start(&mut self, phase: &Arc<Phase>) -> anyhow::Result<JoinSet<Member>> {

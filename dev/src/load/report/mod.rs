@@ -1,5 +1,7 @@
 //! What is printed in the end.
 
+mod files;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -10,6 +12,7 @@ use super::{
     groups::{GroupsReport, Measured},
     idle::{IdleReport, Memory},
     latency::Percentiles,
+    media::MediaReport,
     presence::PresenceReport,
     process::kib,
     reconnect::ReconnectReport,
@@ -20,27 +23,28 @@ use super::{
 
 /// A finished run.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Report {
-    pub(super) environment: Environment,
+pub(in crate::load) struct Report {
+    pub(in crate::load) environment: Environment,
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    pub(in crate::load) outcome: Outcome,
 }
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
+pub(in crate::load) enum Outcome {
     Traffic(TrafficReport),
     Groups(Box<GroupsReport>),
     Idle(IdleReport),
     Presence(PresenceReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport),
+    Media(Box<MediaReport>),
 }
 
 impl Report {
     /// Whether nothing went wrong.
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::load) fn is_well(&self) -> bool {
         match &self.outcome {
             Outcome::Traffic(it) => it.faults.is_none(),
             Outcome::Groups(it) => it.faults.is_none(),
@@ -48,6 +52,7 @@ impl Report {
             Outcome::Presence(it) => it.disconnected == 0,
             Outcome::Reconnect(it) => it.faults.is_none(),
             Outcome::Backlog(it) => it.faults.is_none(),
+            Outcome::Media(it) => it.faults.is_none(),
         }
     }
 }
@@ -68,7 +73,8 @@ outcome_from!(
     Idle(IdleReport),
     Presence(PresenceReport),
     Reconnect(ReconnectReport),
-    Backlog(BacklogReport)
+    Backlog(BacklogReport),
+    Media(Box<MediaReport>)
 );
 
 impl fmt::Display for Report {
@@ -81,6 +87,7 @@ impl fmt::Display for Report {
             Outcome::Presence(it) => it.fmt(f),
             Outcome::Reconnect(it) => it.fmt(f),
             Outcome::Backlog(it) => it.fmt(f),
+            Outcome::Media(it) => it.fmt(f),
         }
     }
 }
