@@ -7,17 +7,17 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use bytes::Bytes;
 use dev::{NatsCluster, NatsServer, SyncMode};
 use futures_util::{StreamExt as _, future::join_all};
 use nats::{
     Bus, Inboxes, NatsOptions, ReceiptsKv, Topology,
     api::Failure,
+    direct::Query,
     inbox::{STORE_DEADLINE, StoreError, Stored},
     receipts::PutError,
     reconcile,
-    subject::{self, Shards},
+    subject::{self, Shard, Shards},
 };
 use schemas::{ChatId, DeviceId, UserId};
 use tokio::{
@@ -56,16 +56,38 @@ fn body(text: &str) -> Bytes {
 async fn copies(bus: &Bus) -> BTreeMap<Bytes, usize> {
     let mut copies = BTreeMap::new();
     for shard in bus.shards.all() {
-        let mut stream = bus.jetstream.get_stream(subject::inbox_stream(shard)).await.unwrap();
-        let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
-        let all = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
-        let consumer: PullConsumer = stream.create_consumer(all).await.unwrap();
-        let mut messages = consumer.messages().await.unwrap().take(count);
-        while let Some(message) = timeout(PATIENCE, messages.next()).await.unwrap() {
-            *copies.entry(message.unwrap().payload.clone()).or_default() += 1;
+        for payload in all_of(bus, shard).await {
+            *copies.entry(payload).or_default() += 1;
         }
     }
     copies
+}
+
+/// Everything in a shard. A replica that was away may lag: it is read again until
+/// there is as much as the leader has.
+async fn all_of(bus: &Bus, shard: Shard) -> Vec<Bytes> {
+    let (stream, filter) = (subject::inbox_stream(shard), subject::inbox_wildcard(shard));
+    loop {
+        let info = bus.jetstream.get_stream(&stream).await.unwrap();
+        let count = usize::try_from(info.cached_info().state.messages).unwrap();
+        let mut payloads = Vec::with_capacity(count);
+        let mut from = 1;
+        loop {
+            let max_items = nats::direct::PAGE_ITEMS;
+            let query =
+                Query { stream: &stream, filter: &filter, from, max_items, max_bytes: 1 << 20 };
+            let page = bus.reads.page(query).await.unwrap();
+            from = page.entries.last().map_or(from, |last| last.seq + 1);
+            payloads.extend(page.entries.into_iter().map(|entry| entry.payload));
+            if page.end {
+                break;
+            }
+        }
+        if payloads.len() == count {
+            return payloads;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
