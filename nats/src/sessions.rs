@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use schemas::{DeviceId, GatewayId, UserId, event::SessionMark};
+use schemas::{DeviceId, GatewayId, Micros, UserId, event::SessionMark};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -89,12 +89,16 @@ impl Sessions {
         Ok(try_join_all(sessions).await?.into_iter().flatten().collect())
     }
 
-    /// Whether a device has a session, as some replica knows: one that came or
-    /// went a moment ago may be missing or still be there.
+    /// Since when a device has its newest session, if it has one, as some replica
+    /// knows: one that came or went a moment ago may be missing or still be there.
     ///
     /// # Errors
     /// See [`Sessions`].
-    pub async fn is_connected(&self, user: UserId, device: DeviceId) -> Result<bool, Failure> {
+    pub async fn connected_since(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<Micros>, Failure> {
         let filter = self.bucket.subject(&format!("*.{user}.{device}.*"));
         let query = Query {
             stream: &self.bucket.stream,
@@ -104,10 +108,11 @@ impl Sessions {
             max_bytes: PAGE_BYTES,
         };
         let page = self.bucket.bus.reads.page_of_newest(query).await?;
-        let started = |payload: &[u8]| {
-            matches!(serde_json::from_slice(payload), Ok(SessionMark::Started { .. }))
+        let started = |payload: &[u8]| match serde_json::from_slice(payload) {
+            Ok(SessionMark::Started { at }) => Some(at),
+            Ok(SessionMark::Ended { .. }) | Err(_) => None,
         };
-        Ok(page.entries.iter().any(|entry| started(&entry.payload)))
+        Ok(page.entries.iter().filter_map(|entry| started(&entry.payload)).max())
     }
 
     /// The sessions of one gateway that are there, with a revision of at least

@@ -31,8 +31,10 @@ const WAITING: i64 = 512;
 /// among them.
 const MEDIA_IN_HAND: i64 = 65_536;
 /// Messages of one shard in the hands of all push workers together; those that
-/// wait for a device that seems to be connected among them: 5 s of them.
-const PUSH_IN_HAND: i64 = 65_536;
+/// wait for a device that seems to be connected, or for the next notification of
+/// a device that does not come, among them: one for each of its chats. Where
+/// there are as many, nobody of the shard is woken until some are settled.
+const PUSH_IN_HAND: i64 = 1_000_000;
 /// Changes of the registry in the hands of all workers together; those that
 /// wait for a device to come back among them.
 const SESSIONS_IN_HAND: i64 = 65_536;

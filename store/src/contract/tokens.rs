@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use schemas::{DeviceId, Micros, UserId, limits::REFRESH_GRACE};
+use schemas::{DeviceId, Micros, PushTarget, UserId, limits::REFRESH_GRACE};
 
 use super::{RACERS, Tested, race, registered};
 use crate::{DirectoryError, RefreshClaim, Rotation, TokenState};
@@ -82,6 +82,8 @@ pub async fn presented_at_once_it_is_issued_for_each(directory: Tested) {
 pub async fn a_reuse_revokes_once(directory: Tested) {
     let holder = Arc::new(Holder::new(directory).await);
     let second = holder.rotate(holder.first, Duration::ZERO).await;
+    let target = PushTarget::Fcm { token: "t".into() };
+    holder.directory.set_push(holder.user, holder.device, Some(target)).await.expect("sets");
     let late = REFRESH_GRACE + A_MOMENT;
     let outcomes = race(|_| {
         let holder = Arc::clone(&holder);
@@ -96,6 +98,8 @@ pub async fn a_reuse_revokes_once(directory: Tested) {
 
     let device = holder.directory.renew_family(holder.user, holder.device).await.expect("renews");
     assert_eq!(device.id, holder.device);
+    // Nor does whoever had the token get to know what the device is woken for.
+    assert_eq!(device.push, None);
     holder.rotate(device.tokens.newest(), late).await;
 }
 

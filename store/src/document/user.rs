@@ -170,6 +170,10 @@ impl UserDocument {
         let Some(device) = self.device_mut(device) else { return Rotation::Refused };
         let (after, rotation) = device.tokens.present(presented, now);
         device.tokens = after;
+        if rotation == Rotation::Revoked {
+            // Whoever used the token may have said how the device is woken, too.
+            device.push = None;
+        }
         rotation
     }
 

@@ -118,6 +118,18 @@ pub(super) fn failed(claimed: &PushRecord, seq: u64, pause: Duration, now: Milli
     PushRecord { claimed: None, next, failures, ..*claimed }
 }
 
+/// The record after one that is to be sent later for no fault of its own, and
+/// after which pause.
+pub(super) fn held(
+    claimed: &PushRecord,
+    seq: u64,
+    pause: Duration,
+    now: Millis,
+) -> (PushRecord, Duration) {
+    let next = Some(NextPush { seq, at: later(now, pause) });
+    (PushRecord { claimed: None, next, ..*claimed }, pause)
+}
+
 /// The record after it turned out that there is nobody to be woken yet: the
 /// message was delivered, or its device has connected and may take it.
 pub(super) fn needless(claimed: &PushRecord, delivered: Option<u64>) -> PushRecord {

@@ -120,7 +120,11 @@ impl World {
             self.due.insert(seq, self.now + ACK_WAIT);
         } else if self.take_trouble(Trouble::Refused) {
             let pause = Duration::from_secs(5);
-            self.record = Some(failed(claimed, seq, pause, now));
+            self.record = Some(if seq.is_multiple_of(2) {
+                failed(claimed, seq, pause, now)
+            } else {
+                held(claimed, seq, pause, now).0
+            });
             self.again(seq, pause);
         } else {
             self.sent.push((self.now, self.last));

@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 pub(crate) use self::targets::Targets;
 use self::{
     decide::Decision,
-    sender::{Notification, Outcome, Senders, backoff},
+    sender::{Notification, Outcome, Senders, Way, backoff},
     worth::{Worth, worth},
 };
 use crate::{
@@ -119,8 +119,16 @@ impl Push {
         }
         let wakeable = self.targets.of(user).await.map_err(Unavailable::new)?;
         let Some(target) = wakeable.target(device) else { return Ok(Verdict::Done) };
-        let left = waiting.left_of_grace(age);
-        if !left.is_zero() && self.is_connected(user, device).await? {
+        match self.senders.way(target) {
+            Way::Open => {}
+            // Nobody is kept waiting for what the operator has not set.
+            Way::Absent => {
+                counter!("petrel_push_skipped_total", "reason" => "no_provider").increment(1);
+                return Ok(Verdict::Done);
+            }
+            Way::Held(pause) => return Ok(Verdict::Later(spread(pause))),
+        }
+        if let Some(left) = self.left_of_grace(waiting, age).await? {
             return Ok(Verdict::Later(left));
         }
         let Some(worth) = self.read(user, seq).await? else { return Ok(Verdict::Done) };
@@ -214,7 +222,7 @@ impl Push {
             self.write(waiting, worth, &record, Some(claimed)).await?;
             return Ok(if is_back { Verdict::Later(GRACE) } else { Verdict::Done });
         }
-        let shown = newest.as_ref().and_then(|newest| self.shown(user, worth, &newest.payload));
+        let shown = newest.as_ref().and_then(|newest| shown(user, worth, &newest.payload));
         let notification =
             Notification { device, chat: worth.chat, badge, preview: shown.filter(|_| preview) };
         let outcome = self.senders.send(target, &notification).await;
@@ -227,16 +235,22 @@ impl Push {
                 (sent, Verdict::Done)
             }
             Outcome::Gone => {
-                self.targets
-                    .drop(&self.bus, user, device, target)
-                    .await
-                    .map_err(Unavailable::new)?;
-                info!(%user, %device, provider = target.provider(), "nobody there: not woken any more");
-                (sent, Verdict::Done)
+                let dropped = self.targets.drop(&self.bus, user, device, target).await;
+                if dropped.map_err(Unavailable::new)? {
+                    info!(%user, %device, provider = target.provider(), "nobody there: not woken any more");
+                    (sent, Verdict::Done)
+                } else {
+                    // It is woken in another way by now.
+                    let (record, pause) = decide::held(&claimed.record, seq, CROWDED, now);
+                    (record, Verdict::Later(pause))
+                }
             }
-            Outcome::Later(pause) => {
-                let pause =
-                    pause.unwrap_or_else(|| backoff(claimed.record.failures.saturating_add(1)));
+            Outcome::Later(Some(pause)) => {
+                let (record, pause) = decide::held(&claimed.record, seq, spread(pause), now);
+                (record, Verdict::Later(pause))
+            }
+            Outcome::Later(None) => {
+                let pause = backoff(claimed.record.failures.saturating_add(1));
                 (decide::failed(&claimed.record, seq, pause, now), Verdict::Later(pause))
             }
             Outcome::Refused(reason) => {
@@ -250,15 +264,32 @@ impl Push {
         Ok(verdict)
     }
 
+    /// How long a device that is connected is still left to take its messages:
+    /// all of the grace the first time, whatever the clocks say, and again when
+    /// it has only just come.
+    async fn left_of_grace(
+        &self,
+        waiting: &Waiting,
+        age: Duration,
+    ) -> Result<Option<Duration>, Unavailable> {
+        let Waiting { user, device, .. } = *waiting;
+        if waiting.deliveries <= 1 {
+            return Ok(self.is_connected(user, device).await?.then_some(GRACE));
+        }
+        let since = self.sessions.connected_since(user, device).await?;
+        let left = since.map(|since| GRACE.saturating_sub(age.min(age_of(since.into()))));
+        Ok(left.filter(|left| !left.is_zero()))
+    }
+
     async fn is_connected(&self, user: UserId, device: DeviceId) -> Result<bool, Unavailable> {
         if self.connected.contains_key(&device) {
             return Ok(true);
         }
-        let is_connected = self.sessions.is_connected(user, device).await?;
-        if is_connected {
+        let since = self.sessions.connected_since(user, device).await?;
+        if since.is_some() {
             self.connected.insert(device, ());
         }
-        Ok(is_connected)
+        Ok(since.is_some())
     }
 
     /// What there is to tell of a message; nothing if it was delivered.
@@ -271,15 +302,6 @@ impl Push {
                 Ok(None)
             }
         }
-    }
-
-    /// The newest message if it is in the same chat, and otherwise the one that
-    /// the notification is about.
-    #[allow(clippy::unused_self, reason = "reads as the others do")]
-    fn shown(&self, user: UserId, about: &Worth, newest: &[u8]) -> Option<PushPreview> {
-        let newest = worth(user, newest).ok().flatten().filter(|newest| newest.chat == about.chat);
-        let Worth { from, text, .. } = newest.unwrap_or_else(|| about.clone());
-        text.map(|text| PushPreview { from, text })
     }
 }
 
@@ -316,12 +338,24 @@ impl Handler for Push {
 
 impl Waiting {
     fn age(&self) -> Duration {
-        Duration::from_millis(u64::try_from(Millis::now().0 - self.stored.0).unwrap_or(0))
+        age_of(self.stored)
     }
+}
 
-    /// How long its device, if it is connected, is still left to take it. All of
-    /// it the first time, whatever the clocks say.
-    fn left_of_grace(&self, age: Duration) -> Duration {
-        if self.deliveries <= 1 { GRACE } else { GRACE.saturating_sub(age) }
-    }
+fn age_of(at: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(Millis::now().0.saturating_sub(at.0)).unwrap_or(0))
+}
+
+/// The same pause or up to half as long again, so that those who were held back
+/// together do not come together.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(1.0..1.5))
+}
+
+/// The newest message if it is in the same chat, and otherwise the one that the
+/// notification is about.
+fn shown(user: UserId, about: &Worth, newest: &[u8]) -> Option<PushPreview> {
+    let newest = worth(user, newest).ok().flatten().filter(|newest| newest.chat == about.chat);
+    let Worth { from, text, .. } = newest.unwrap_or_else(|| about.clone());
+    text.map(|text| PushPreview { from, text })
 }

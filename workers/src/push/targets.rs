@@ -50,19 +50,20 @@ impl Targets {
         self.users.try_get_with(user, read).await
     }
 
-    /// Forgets a target that leads nowhere any more.
+    /// Forgets a target that leads nowhere any more; whether the device still had
+    /// it.
     pub(super) async fn drop(
         &self,
         bus: &Bus,
         user: UserId,
         device: DeviceId,
         target: &PushTarget,
-    ) -> Result<(), DirectoryError> {
-        self.directory.drop_push(user, device, target).await?;
+    ) -> Result<bool, DirectoryError> {
+        let dropped = self.directory.drop_push(user, device, target).await?;
         self.users.invalidate(&user).await;
         // The other workers find out by themselves when this is lost.
         let _ = bus.client.publish(subject::changed(user), "".into()).await;
-        Ok(())
+        Ok(dropped)
     }
 
     /// Lets go of what changes, for ever. What was missed while the connection

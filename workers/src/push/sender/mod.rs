@@ -20,7 +20,7 @@ mod options;
 mod provider;
 mod webpush;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use schemas::{
     ChatId, DeviceId,
@@ -48,6 +48,17 @@ pub struct Notification {
     /// The newest message, where its reader asked to see it. It passes through FCM
     /// and APNs in the clear.
     pub preview: Option<PushPreview>,
+}
+
+/// Whether a notification could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It could.
+    Open,
+    /// Its provider fails or is busy, for so long.
+    Held(Duration),
+    /// Its provider is not configured.
+    Absent,
 }
 
 /// What sends notifications, through whichever providers are configured.
@@ -94,6 +105,22 @@ impl Senders {
             PushTarget::Apns { token, topic } => {
                 let device = apns::Device { token: token.clone(), topic: topic.clone() };
                 deliveries.deliver(self.apns.as_ref(), &device, &notification).await
+            }
+        }
+    }
+
+    /// Whether a notification for this target could be sent now. It may still be
+    /// held back when it is.
+    pub fn way(&self, target: &PushTarget) -> Way {
+        match target {
+            PushTarget::Webpush { endpoint, keys } => {
+                let (endpoint, keys) = (endpoint.clone(), keys.clone());
+                provider::way(self.webpush.as_ref(), &webpush::Subscription { endpoint, keys })
+            }
+            PushTarget::Fcm { token } => provider::way(self.fcm.as_ref(), token),
+            PushTarget::Apns { token, topic } => {
+                let device = apns::Device { token: token.clone(), topic: topic.clone() };
+                provider::way(self.apns.as_ref(), &device)
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
 use super::{
-    Notification, Outcome, circuit::Ending, devices::Devices, failure::Failure, gate::Pass,
+    Notification, Outcome, Way, circuit::Ending, devices::Devices, failure::Failure, gate::Pass,
     loud::Loud, options::PushOptions,
 };
 
@@ -33,6 +33,17 @@ pub(super) trait Provider: Send + Sync {
 
     /// What is said of refused credentials, now and then.
     fn loud(&self) -> &Loud;
+}
+
+/// Whether something could be sent there now.
+pub(super) fn way<P: Provider>(provider: Option<&P>, target: &P::Target) -> Way {
+    // A pass that is not used says nothing about the provider.
+    match provider.map(|provider| provider.enter(target)) {
+        None => Way::Absent,
+        Some(Err(Failure::Held(_, pause))) => Way::Held(pause),
+        // What is wrong with a target is told where it is sent to.
+        Some(Ok(_) | Err(_)) => Way::Open,
+    }
 }
 
 /// The way of every notification to its provider.
