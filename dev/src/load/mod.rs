@@ -16,6 +16,7 @@ mod person;
 mod presence;
 mod process;
 mod progress;
+mod push;
 mod reconnect;
 mod report;
 mod run;
@@ -29,6 +30,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Parser as _, error::ErrorKind};
 
 use self::{
@@ -36,7 +38,7 @@ use self::{
     report::Report,
     target::Target,
 };
-use crate::EX_USAGE;
+use crate::{EX_USAGE, push_receiver::PushReceiver};
 
 /// What `petrel-load` does; returns what to exit with. A run that found
 /// something lost, doubled or out of order fails.
@@ -81,7 +83,14 @@ fn run(options: Options) -> anyhow::Result<bool> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Report> {
-    let target = Target::prepare(&options.target, &options.command.settings()).await?;
+    // The workers of a stack are told at their start where to push.
+    let receiver = match &options.command {
+        Command::Push(_) => Some(PushReceiver::trusting().await?),
+        _ => None,
+    };
+    let mut settings = options.command.settings();
+    settings.extend(receiver.iter().flat_map(PushReceiver::settings));
+    let target = Target::prepare(&options.target, &settings).await?;
     let environment = target.environment().await;
     let outcome = match &options.command {
         Command::Traffic(traffic) => traffic::run(&target, traffic).await?.into(),
@@ -91,6 +100,10 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
         Command::Reconnect(reconnect) => reconnect::run(&target, reconnect).await?.into(),
         Command::Backlog(backlog) => backlog::run(&target, backlog).await?.into(),
         Command::Media(media) => Box::new(media::run(&target, media).await?).into(),
+        Command::Push(push) => {
+            let receiver = receiver.as_ref().context("nobody receives pushes")?;
+            push::run(&target, receiver, push).await?.into()
+        }
     };
     target.stop().await;
     Ok(Report { environment, outcome })

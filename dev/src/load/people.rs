@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Url;
-use schemas::{ChatId, Micros, UserId, server::Welcome};
+use schemas::{ChatId, DeviceId, Micros, UserId, http::Session, server::Welcome};
 
 use super::{latency::Latency, progress, wire};
 use crate::client::{Api, Buffers, Socket, SocketError};
@@ -26,6 +26,7 @@ const SAME_CLOCK_US: i64 = 500_000;
 #[derive(Debug, Clone)]
 pub(super) struct Person {
     pub(super) user: UserId,
+    pub(super) device: DeviceId,
     pub(super) token: Arc<str>,
 }
 
@@ -68,8 +69,8 @@ pub(super) async fn register(gateways: &[Api], count: u32) -> anyhow::Result<Vec
             async move {
                 let account = api.register(&name, "load").await?;
                 bar.inc(1);
-                let token = account.session.access_token.into();
-                Ok::<_, anyhow::Error>(Person { user: account.session.user, token })
+                let Session { user, device, access_token, .. } = account.session;
+                Ok::<_, anyhow::Error>(Person { user, device, token: access_token.into() })
             }
         })
         .buffered(REGISTERING)

@@ -66,13 +66,26 @@ pub(super) async fn run(target: &Target, options: &Traffic) -> anyhow::Result<Tr
     // Everyone has one to talk to.
     let connections = options.connections.next_multiple_of(2);
     let people = people::register(target.gateways(), connections).await?;
+    talk(target, &people, options).await
+}
+
+/// Lets these people talk, whose number is even.
+///
+/// # Errors
+/// When they cannot be connected.
+pub(super) async fn talk(
+    target: &Target,
+    people: &[Person],
+    options: &Traffic,
+) -> anyhow::Result<TrafficReport> {
+    let connections = u32::try_from(people.len()).unwrap_or(u32::MAX);
     let gateway_of = |n: usize| target.gateway(n).base().clone();
     let (connected, _) =
-        people::connect(&people, gateway_of, Buffers::BUSY, Waiting::Nothing).await?;
+        people::connect(people, gateway_of, Buffers::BUSY, Waiting::Nothing).await?;
 
     let style = options.pace.style(RATE, connections);
     let run = Arc::new(Run::new(style, options.timing, options.pace.body));
-    let mut talking = start(&run, &people, connected)?;
+    let mut talking = start(&run, people, connected)?;
 
     run.warmed_up().await;
     let before = target.cpu()?;

@@ -19,7 +19,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use schemas::{
@@ -65,6 +65,8 @@ pub struct Push {
 struct Shared {
     addr: SocketAddr,
     keys: Keys,
+    /// Only counts.
+    trusting: bool,
     state: Mutex<State>,
     news: Notify,
 }
@@ -75,12 +77,25 @@ impl PushReceiver {
     /// # Errors
     /// When there is no port or no folder for the keys.
     pub async fn start() -> io::Result<Self> {
+        Self::listen(false).await
+    }
+
+    /// Listens, and believes all that comes for a target that it knows: it only
+    /// counts, so that whoever measures what sending costs does not pay for this.
+    ///
+    /// # Errors
+    /// As [`PushReceiver::start`].
+    pub async fn trusting() -> io::Result<Self> {
+        Self::listen(true).await
+    }
+
+    async fn listen(trusting: bool) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let folder = TempDir::new()?;
         let keys = Keys::generate()?;
         keys.write(folder.path(), addr)?;
-        let shared = Shared { addr, keys, state: Mutex::default(), news: Notify::new() };
+        let shared = Shared { addr, keys, trusting, state: Mutex::default(), news: Notify::new() };
         let shared = Arc::new(shared);
         let serving = AbortOnDropHandle::new(tokio::spawn(serve::run(listener, shared.clone())));
         Ok(Self { addr, shared, folder, _serving: serving })
@@ -161,6 +176,25 @@ impl PushReceiver {
     /// How many pushes were accepted.
     pub fn accepted(&self) -> u64 {
         self.state().accepted
+    }
+
+    /// When the last push for a target was accepted.
+    pub fn accepted_at(&self, target: &PushTarget) -> Option<Instant> {
+        self.state().device(target).accepted_at
+    }
+
+    /// Waits until so many pushes were accepted; false where they are not in time.
+    pub async fn accepts(&self, count: u64, within: Duration) -> bool {
+        let came = async {
+            loop {
+                let news = self.shared.news.notified();
+                if self.accepted() >= count {
+                    return;
+                }
+                news.await;
+            }
+        };
+        timeout(within, came).await.is_ok()
     }
 
     /// Requests for a target, whatever was answered.

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
+    time::Instant,
 };
 
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
@@ -36,6 +37,7 @@ pub(super) struct State {
 pub(super) struct Device {
     pub(super) answers: VecDeque<Answer>,
     pub(super) accepted: VecDeque<Push>,
+    pub(super) accepted_at: Option<Instant>,
     pub(super) requests: u64,
     pub(super) browser: Option<Arc<Browser>>,
 }
@@ -90,9 +92,12 @@ impl State {
         self.devices.get_mut(id)
     }
 
-    pub(super) fn accept(&mut self, id: &str, push: Push) {
+    /// Keeps a push; where there is none to be kept, it is only counted.
+    pub(super) fn accept(&mut self, id: &str, push: Option<Push>) {
         self.accepted += 1;
-        if let Some(device) = self.devices.get_mut(id) {
+        let Some(device) = self.devices.get_mut(id) else { return };
+        device.accepted_at = Some(Instant::now());
+        if let Some(push) = push {
             if device.accepted.len() == KEPT {
                 device.accepted.pop_front();
             }

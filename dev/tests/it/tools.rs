@@ -268,6 +268,37 @@ async fn a_load_of_media_is_measured_and_every_byte_checked() {
     }
 }
 
+#[tokio::test]
+async fn a_load_of_push_is_measured_and_checked() {
+    let load = async |arguments: &str| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
+        command.args(["push", "--json"]).args(arguments.split(' '));
+        let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+        let output = output.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (planned, flat_out, connected) = tokio::join!(
+        load("--people 7 --senders 2 --rate 50"),
+        load("--people 7 --senders 2 --flat-out"),
+        load("--people 4 --connected --rate 40 --duration 2"),
+    );
+    for report in [&planned, &flat_out] {
+        let away = &report["push"]["away"];
+        assert_eq!(away["pushes"], 7, "{report}");
+        for what in ["sent_to_tick", "sent_to_pushed", "tick_to_pushed", "generator_late"] {
+            assert_eq!(away[what]["count"], 7, "{what}: {report}");
+        }
+        assert!(is_well(&away["faults"]), "{report}");
+    }
+    let grace = &connected["push"]["connected"];
+    assert_eq!(grace["pushes"], 0, "{connected}");
+    for phase in [&grace["without"], &grace["with"]] {
+        assert_eq!(phase["sent_to_delivered"]["count"], 80, "{connected}");
+        assert!(is_well(&phase["faults"]), "{connected}");
+    }
+}
+
 /// Whether nothing is counted there.
 fn is_well(faults: &Value) -> bool {
     faults.as_object().unwrap().values().all(|fault| *fault == 0 || *fault == json!({}))
@@ -275,7 +306,12 @@ fn is_well(faults: &Value) -> bool {
 
 #[tokio::test]
 async fn a_load_that_makes_no_sense_is_not_begun() {
-    for impossible in ["groups --size 3 --slow 2", "groups --size 9 --people 8"] {
+    for impossible in [
+        "groups --size 3 --slow 2",
+        "groups --size 9 --people 8",
+        "push --connected --duration 300",
+        "push --target http://127.0.0.1:1",
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
         let output = timeout(PATIENCE, command.args(impossible.split(' ')).output()).await;
         assert_eq!(output.unwrap().unwrap().status.code(), Some(64), "{impossible}");

@@ -1,6 +1,7 @@
 //! What can be asked of the load generator.
 
 mod files;
+mod push;
 mod scenes;
 mod talk;
 
@@ -8,8 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::{
     files::Media,
+    push::Push,
     scenes::{Backlog, Idle, Presence, Reconnect},
-    talk::{Groups, Timing, Traffic},
+    talk::{Groups, Pace, Timing, Traffic},
 };
 use crate::SyncMode;
 
@@ -144,6 +146,8 @@ pub(super) enum Command {
     Backlog(Backlog),
     /// People upload files and download them again, against a plain copy
     Media(Media),
+    /// People who are away are woken; or are connected, and what that costs
+    Push(Push),
 }
 
 impl Command {
@@ -167,6 +171,10 @@ impl Options {
             Command::Reconnect(_) if !own_pair => {
                 Err("reconnect kills a gateway: it needs its own stack, of two gateways at least")
             }
+            Command::Push(_) if !self.target.target.is_empty() => {
+                Err("push tells workers where to push: it needs its own stack")
+            }
+            Command::Push(push) => push.check(),
             Command::Groups(groups) => groups.check(),
             _ => Ok(()),
         }

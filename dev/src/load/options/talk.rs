@@ -61,7 +61,7 @@ pub(in crate::load) struct Groups {
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::load) struct Pace {
     /// Messages per second of all together, sent at planned times whatever the
-    /// answers do; latencies count from the planned time [default: 500, in groups 20]
+    /// answers do; latencies count from the planned time [default: 500, in groups 20, of push to who is away 100]
     #[arg(long, conflicts_with = "flat_out", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
 

@@ -1,6 +1,7 @@
 //! What is printed in the end.
 
 mod files;
+mod push;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use super::{
     media::MediaReport,
     presence::PresenceReport,
     process::kib,
+    push::PushReport,
     reconnect::ReconnectReport,
     target::{Cpu, Environment},
     traffic::TrafficReport,
@@ -40,6 +42,7 @@ pub(in crate::load) enum Outcome {
     Reconnect(ReconnectReport),
     Backlog(BacklogReport),
     Media(Box<MediaReport>),
+    Push(PushReport),
 }
 
 impl Report {
@@ -53,6 +56,7 @@ impl Report {
             Outcome::Reconnect(it) => it.faults.is_none(),
             Outcome::Backlog(it) => it.faults.is_none(),
             Outcome::Media(it) => it.faults.is_none(),
+            Outcome::Push(it) => it.is_well(),
         }
     }
 }
@@ -74,7 +78,8 @@ outcome_from!(
     Presence(PresenceReport),
     Reconnect(ReconnectReport),
     Backlog(BacklogReport),
-    Media(Box<MediaReport>)
+    Media(Box<MediaReport>),
+    Push(PushReport)
 );
 
 impl fmt::Display for Report {
@@ -88,6 +93,7 @@ impl fmt::Display for Report {
             Outcome::Reconnect(it) => it.fmt(f),
             Outcome::Backlog(it) => it.fmt(f),
             Outcome::Media(it) => it.fmt(f),
+            Outcome::Push(it) => it.fmt(f),
         }
     }
 }
