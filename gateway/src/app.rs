@@ -15,7 +15,7 @@ use crate::{
     group::Groups,
     inlet::Inlet,
     limits::Limits,
-    media::Sharing,
+    media::{Intake, Sharing},
     password::Passwords,
     poll::Turns,
     presence::{Registry, Watching},
@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub objects: Objects,
     /// To the media worker.
     pub media: MediaQueue,
+    /// What comes in of uploads.
+    pub intake: Intake,
     /// Media that were sent lately.
     pub sharing: Sharing,
     /// What of them is cached.

@@ -25,7 +25,7 @@ use schemas::MediaId;
 
 pub use self::{
     options::{MediaPlace, ObjectsOptions, OpenObjectsError, ParsePlaceError, S3Options},
-    receiving::{Begin, ReceiveError, Received, Receiving},
+    receiving::{Begin, LEAST_PIECE, ReceiveError, Received, Receiving},
     signer::{Download, SignedRequest},
     writing::Writing,
 };

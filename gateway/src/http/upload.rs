@@ -78,10 +78,11 @@ fn check_put(media: Media, headers: &HeaderMap) -> Result<Media, HttpError> {
 /// `HEAD /v1/media/{id}/upload`
 pub(super) async fn head(
     State(app): State<Arc<App>>,
-    Addressed(media): Addressed,
+    addressed: Result<Addressed, HttpError>,
     headers: HeaderMap,
 ) -> Tus<Result<Response, HttpError>> {
     let answer = async {
+        let Addressed(media) = addressed?;
         check_version(&headers)?;
         let offset = app.offset(&media).await?;
         let told = [(UPLOAD_OFFSET, offset.into()), (UPLOAD_LENGTH, media.size.into())];

@@ -1,23 +1,16 @@
 //! The bytes of an upload come in, where this gateway takes them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
+use axum::body::Body;
 use schemas::{ErrorCode, MediaId};
 use store::{
-    Media, MediaChange, MediaError, MediaRefusal, MediaState,
-    objects::{Begin, ReceiveError, Received, Receiving},
+    Media, MediaState,
+    objects::{Begin, LEAST_PIECE, ReceiveError, Received, Receiving},
 };
-use tokio::time::timeout;
 
-use super::no_such_media;
-use crate::{app::App, http::extract::linger, session::Refusal};
-
-/// How long nothing may come: then the sender is taken for gone, and another
-/// one may go on.
-const SILENCE: Duration = Duration::from_secs(20);
+use super::{coming::Coming, no_such_media};
+use crate::{app::App, session::Refusal};
 
 /// Some bytes of an upload, on their way in.
 pub(crate) struct Piece {
@@ -56,13 +49,21 @@ impl App {
     pub(crate) async fn take(self: &Arc<Self>, piece: Piece) -> Result<u64, Refusal> {
         let Piece { media, begin, body } = piece;
         let size = media.size;
-        let mut bytes = body.into_data_stream();
-        let taken = self.take_some(&media, begin, &mut bytes).await;
+        let mut bytes = Coming::new(body);
+        let slot = self.intake.slot(media.owner);
+        let taken = match &slot {
+            Ok(_) => self.take_some(&media, begin, &mut bytes).await,
+            Err(refusal) => Err(refusal.clone()),
+        };
         if taken.is_err() {
-            linger(&mut bytes).await;
+            drop(slot);
+            bytes.linger().await;
         }
         match taken? {
-            Taken::Before => self.announce_again(&media).await?,
+            Taken::Before => {
+                let media = self.upload(media.id).await?;
+                self.announce_again(&media).await?;
+            }
             Taken::Some(offset) => return Ok(offset),
             Taken::All(received) => self.see_through_arrival(media.id, received).await?,
         }
@@ -75,6 +76,7 @@ impl App {
     /// The [`Refusal`] for who asks.
     pub(crate) async fn offset(self: &Arc<Self>, media: &Media) -> Result<u64, Refusal> {
         if media.state != MediaState::Reserved {
+            self.announce_again(media).await?;
             return Ok(media.size);
         }
         let offset = self.objects.come_in(media.id).await?;
@@ -94,42 +96,22 @@ impl App {
         }
     }
 
-    /// Tells the media worker to look at an upload.
-    ///
-    /// # Errors
-    /// `unavailable`.
-    pub(super) async fn announce(&self, id: MediaId) -> Result<(), Refusal> {
-        self.media.announce(id).await.map_err(|error| {
-            tracing::warn!(media = %id, %error, "upload not announced");
-            Refusal::new(ErrorCode::Unavailable, "the upload could not be passed on: try again")
-        })
-    }
-
-    /// Notes that all bytes of an upload are there, and has them looked at.
-    ///
-    /// # Errors
-    /// The [`Refusal`] for the caller; the same again does what is left to do.
-    pub(super) async fn arrived(&self, id: MediaId) -> Result<(), Refusal> {
-        match self.directory.change_media(id, &MediaChange::Arrive).await {
-            Ok(_) => metrics::counter!("petrel_uploads_arrived_total").increment(1),
-            Err(MediaError::Refused(MediaRefusal::Uploaded)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.announce(id).await
-    }
-
     async fn take_some(
         &self,
         media: &Media,
         begin: Begin,
-        bytes: &mut BodyDataStream,
+        bytes: &mut Coming,
     ) -> Result<Taken, Refusal> {
         if media.state != MediaState::Reserved {
             return before(media, begin, bytes).await;
         }
         let mut receiving = self.objects.receive(media.id, media.size, begin).await?;
         // Nobody else can finish it from here on, but somebody may have before.
-        let media = self.upload(media.id).await?;
+        let Some(media) = self.directory.media_fresh(media.id).await? else {
+            // What is sent to a record that is gone would be nobody's.
+            receiving.abandon().await?;
+            return Err(no_such_media());
+        };
         if media.state != MediaState::Reserved {
             receiving.abandon().await?;
             return before(&media, begin, bytes).await;
@@ -139,9 +121,10 @@ impl App {
             before(&media, begin, bytes).await?;
             return Ok(Taken::All(receiving.complete().await?));
         }
+        let began = receiving.offset();
         match self.fill(&mut receiving, bytes).await {
             Ok(()) if receiving.is_complete() => Ok(Taken::All(receiving.complete().await?)),
-            Ok(()) => Ok(Taken::Some(receiving.pause().await?)),
+            Ok(()) => pause(receiving, began).await,
             Err(refusal) if refusal.code == ErrorCode::TooLarge => {
                 receiving.abandon().await?;
                 Err(refusal)
@@ -154,71 +137,40 @@ impl App {
     }
 
     /// Writes all that comes.
-    async fn fill(
-        &self,
-        receiving: &mut Receiving,
-        bytes: &mut BodyDataStream,
-    ) -> Result<(), Refusal> {
+    async fn fill(&self, receiving: &mut Receiving, bytes: &mut Coming) -> Result<(), Refusal> {
         let leaving = || Refusal::new(ErrorCode::Unavailable, "this gateway is going away");
         loop {
-            let next = self.closing.run_until_cancelled(next(bytes)).await;
+            let next = self.closing.run_until_cancelled(bytes.next()).await;
             match next.ok_or_else(leaving)?? {
                 Some(bytes) => receiving.write(bytes).await?,
                 None => return Ok(()),
             }
         }
     }
-
-    /// To its end, although the sender may not wait for it.
-    async fn see_through_arrival(
-        self: &Arc<Self>,
-        id: MediaId,
-        received: Received,
-    ) -> Result<(), Refusal> {
-        let app = Arc::clone(self);
-        let arrival = self.tasks.spawn(async move {
-            app.arrived(id).await?;
-            received.release().await?;
-            Ok(())
-        });
-        arrival.await.unwrap_or_else(|error| {
-            tracing::error!(media = %id, %error, "an upload's arrival did not end");
-            Err(Refusal::new(ErrorCode::Unavailable, "the upload could not be noted"))
-        })
-    }
-
-    /// The first time may have been cut off before that.
-    async fn announce_again(&self, media: &Media) -> Result<(), Refusal> {
-        match self.upload(media.id).await?.state {
-            MediaState::Uploaded(_) => self.announce(media.id).await,
-            _ => Ok(()),
-        }
-    }
 }
 
-/// The next bytes; nothing at the end.
-async fn next(bytes: &mut BodyDataStream) -> Result<Option<Bytes>, Refusal> {
-    let cut = |why: String| Refusal::new(ErrorCode::BadFrame, why);
-    match timeout(SILENCE, bytes.next()).await {
-        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-        Ok(Some(Err(error))) => Err(cut(error.to_string())),
-        Ok(None) => Ok(None),
-        Err(_) => Err(cut("the body stopped coming".to_owned())),
+/// Leaves a piece that came whole, unless nothing of it can be left: who sends
+/// such pieces would do so for ever.
+async fn pause(receiving: Receiving, began: u64) -> Result<Taken, Refusal> {
+    let came = receiving.offset() - began;
+    let kept = receiving.pause().await?;
+    if kept > began || came == 0 {
+        return Ok(Taken::Some(kept));
     }
+    let why = format!("a piece has at least {LEAST_PIECE} bytes here, unless it is the last");
+    Err(Refusal::new(ErrorCode::Invalid, why))
 }
 
 /// Of what was uploaded before, nothing is taken again; but who sends it is
 /// heard to the end, since many read no answer before that.
-async fn before(media: &Media, begin: Begin, bytes: &mut BodyDataStream) -> Result<Taken, Refusal> {
+async fn before(media: &Media, begin: Begin, bytes: &mut Coming) -> Result<Taken, Refusal> {
     if let Begin::At(offset) = begin
         && offset != media.size
     {
         return Err(ReceiveError::Elsewhere(media.size).into());
     }
-    let mut dropped = 0;
-    while let Some(bytes) = next(bytes).await? {
-        dropped += bytes.len() as u64;
-        if dropped > media.size {
+    while bytes.next().await?.is_some() {
+        if bytes.count() > media.size {
             return Err(ReceiveError::TooLong.into());
         }
     }

@@ -3,7 +3,10 @@
 //! The bytes go through here only where the store cannot sign. Whether they are
 //! what they are said to be is the media worker's to find out.
 
+mod arrival;
+mod coming;
 mod incoming;
+mod intake;
 mod options;
 mod reserve;
 mod rights;
@@ -16,6 +19,7 @@ use store::{MediaError, MediaRefusal, objects::ObjectError};
 pub(crate) use self::incoming::Piece;
 pub use self::options::{MediaOptions, MediaTypes};
 pub(crate) use self::{
+    intake::Intake,
     options::essence,
     sending::{Sharing, media_of},
 };

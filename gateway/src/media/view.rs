@@ -25,6 +25,7 @@ impl App {
             return Ok(media);
         }
         let media = self.directory.media_fresh(id).await?.ok_or_else(no_such_media)?;
+        self.announce_again(&media).await?;
         if media.state != MediaState::Reserved || !self.objects.can_sign() {
             return Ok(media);
         }

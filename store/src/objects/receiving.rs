@@ -13,6 +13,7 @@ use bytes::Bytes;
 use schemas::MediaId;
 
 pub(super) use self::parts::Multipart;
+pub use self::parts::PART as LEAST_PIECE;
 use self::{
     file::FileGrowing,
     parts::{PartsGrowing, Paths},
@@ -166,7 +167,7 @@ impl Receiving {
     }
 
     /// Leaves for later what was written; how many bytes that are from the
-    /// first one on.
+    /// first one on. In S3 these are whole multiples of [`LEAST_PIECE`].
     ///
     /// # Errors
     /// When the store is unavailable.

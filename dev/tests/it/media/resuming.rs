@@ -1,15 +1,21 @@
 //! Uploads that are cut off and go on, by tus 1.0.0.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use nats::subject::MEDIA_ARRIVED;
 use reqwest::{Method, Url, header};
-use schemas::{ErrorCode, http::Reservation};
-use store::objects::{Object, Part};
+use schemas::{ErrorCode, MediaId, event::MediaArrived, http::Reservation};
+use store::{
+    Directory as _, MediaChange,
+    objects::{Object, Part},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::mpsc,
 };
 
-use super::{Answer, MOST, Studio, bytes, client, memory_kib, put, reserve};
+use super::{Answer, MOST, Studio, bytes, client, get, memory_kib, put, reserve};
 use crate::people::{FIRST, Person, SECOND};
 
 const PIECE: &str = "application/offset+octet-stream";
@@ -174,6 +180,13 @@ async fn what_tus_does_not_have_is_refused() {
         let piece = piece().header(header::CONTENT_TYPE, PIECE).header("upload-offset", offset);
         Answer::to(piece).await.is_problem(ErrorCode::Invalid);
     }
+    let mut nobodys = url.clone();
+    nobodys.set_query(Some("token=x"));
+    for method in [Method::HEAD, Method::PATCH] {
+        let request = client().request(method, nobodys.clone()).header("tus-resumable", "1.0.0");
+        let answer = Answer::to(request).await;
+        assert_eq!((answer.status, answer.header("tus-resumable")), (403, Some("1.0.0")));
+    }
     assert_eq!(offset(&url).await, 100);
     let options = Answer::to(client().request(Method::OPTIONS, url)).await;
     assert_eq!((options.status, options.header("tus-version")), (204, Some("1.0.0")));
@@ -230,6 +243,91 @@ async fn a_gateway_that_leaves_is_not_held_up_by_an_upload() {
     is_stored(&studio, &reserved, &bytes).await;
     // And that it ends at all.
     studio.stack.gateways()[FIRST].exited().await.unwrap();
+}
+
+/// A gateway may die, or the queue be away, when an upload has arrived and was
+/// not announced.
+#[tokio::test]
+async fn whoever_asks_has_an_upload_announced_that_was_not() {
+    let studio = Studio::shared().await;
+    let alice = Person::on(&studio.stack).await;
+    let asks: [(&str, u16); 4] = [("HEAD", 204), ("PATCH", 204), ("GET", 200), ("content", 409)];
+    for (asks, status) in asks {
+        let reserved = reserve(&alice, ZIP, 10).await;
+        let directory = studio.directory().await;
+        let mut announced = announced(studio, reserved.id).await;
+        directory.change_media(reserved.id, &MediaChange::Arrive).await.unwrap();
+        let url = at(studio, SECOND, &reserved);
+        let answer = match asks {
+            "HEAD" => Answer::to(client().head(url).header("tus-resumable", "1.0.0")).await,
+            "PATCH" => patch(&url, 10, Bytes::new()).await,
+            "GET" => get(&alice, &reserved.id.to_string(), &[]).await,
+            _ => get(&alice, &format!("{}/content", reserved.id), &[]).await,
+        };
+        assert_eq!(answer.status, status, "{asks}");
+        announced.recv().await.unwrap();
+    }
+}
+
+/// Hears when that upload is announced, from now on.
+async fn announced(studio: &Studio, id: MediaId) -> mpsc::Receiver<()> {
+    let client = studio.stack.bus().await.unwrap().client;
+    let mut heard = client.subscribe(MEDIA_ARRIVED).await.unwrap();
+    client.flush().await.unwrap();
+    let (told, announced) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(message) = heard.next().await {
+            let arrived: MediaArrived = serde_json::from_slice(&message.payload).unwrap();
+            if arrived.media == id {
+                return told.send(()).await.unwrap();
+            }
+        }
+    });
+    announced
+}
+
+#[tokio::test]
+async fn what_ends_after_its_record_was_swept_leaves_nothing() {
+    let studio = Studio::shared().await;
+    let alice = Person::on(&studio.stack).await;
+    let reserved = reserve(&alice, ZIP, 1_000).await;
+    let url = at(studio, FIRST, &reserved);
+    let mut begun = Begun::patch(&url, 0, 1_000, &bytes(500)).await;
+    has(studio, &reserved, 500).await;
+    studio.directory().await.delete_media(reserved.id).await.unwrap();
+    begun.goes_on(&bytes(500)).await;
+    assert_eq!(begun.answer().await, "HTTP/1.1 404 Not Found");
+    let upload = Object { media: reserved.id, part: Part::Upload };
+    assert_eq!(studio.objects.size(upload).await.unwrap(), None);
+    assert_eq!(studio.objects.come_in(reserved.id).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn so_many_pieces_of_one_sender_come_in_at_once_and_no_more() {
+    let studio = Studio::shared().await;
+    let [alice, bob] = Person::several_on(&studio.stack).await;
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        let reserved = reserve(&alice, ZIP, 1_000).await;
+        begun.push(Begun::patch(&at(studio, FIRST, &reserved), 0, 1_000, &bytes(500)).await);
+        has(studio, &reserved, 500).await;
+    }
+    let [more, bobs] = [reserve(&alice, ZIP, 1_000).await, reserve(&bob, ZIP, 1_000).await];
+    let url = at(studio, FIRST, &more);
+    let refused = patch(&url, 0, bytes(1_000)).await;
+    assert!(refused.header(header::RETRY_AFTER).is_some(), "{refused:?}");
+    refused.is_problem(ErrorCode::RateLimited);
+    assert_eq!(patch(&at(studio, FIRST, &bobs), 0, bytes(1_000)).await.status, 204);
+    let mut one = begun.pop().unwrap();
+    one.goes_on(&bytes(500)).await;
+    assert_eq!(one.answer().await, "HTTP/1.1 204 No Content");
+    loop {
+        let answer = patch(&url, 0, bytes(1_000)).await;
+        if answer.status == 204 {
+            return;
+        }
+        answer.is_problem(ErrorCode::RateLimited);
+    }
 }
 
 #[tokio::test]

@@ -70,6 +70,13 @@ async fn an_upload_goes_on_after_its_gateway_was_killed() {
     let reserved = reserve(&alice, "application/zip", 13_000_000).await;
     let [first, second] = [FIRST, SECOND].map(|gateway| at(&studio, gateway, &reserved));
     assert_eq!(offset(&first).await, 0);
+    // Of less than one nothing can be kept: who went on so would never end.
+    for count in [1, 1_000_000, PIECE as usize - 1] {
+        patch(&first, 0, bytes.slice(..count)).await.is_problem(ErrorCode::Invalid);
+        assert_eq!(offset(&first).await, 0);
+    }
+    let answer = patch(&first, 0, Bytes::new()).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (204, Some("0")));
     // Less than a piece is not kept, and the answer says so.
     let answer = patch(&first, 0, bytes.slice(..6_000_000)).await;
     assert_eq!(answer.header("upload-offset"), Some(PIECE.to_string().as_str()));

@@ -22,8 +22,9 @@ use super::{Begin, ReceiveError};
 use crate::objects::ObjectError;
 
 /// The size of every part but the last, in bytes: S3 takes no smaller ones, and
-/// at most 10,000 of them.
-const PART: usize = 5 * 1024 * 1024;
+/// at most 10,000 of them. Of what is sent to it, less than that is not kept,
+/// unless it is the end.
+pub const PART: usize = 5 * 1024 * 1024;
 /// How often a note is written when others write or remove one at that moment.
 const NOTES: usize = 5;
 
