@@ -10,7 +10,8 @@ const PLAIN_CHARS: usize = 100;
 pub(super) fn disposition(name: &str, mime: &str) -> String {
     let kind = if is_shown(mime) { "inline" } else { "attachment" };
     let mut text = format!("{kind}; filename=\"{}\"", plain(name));
-    if name.bytes().any(|byte| !is_plain(char::from(byte))) {
+    let is_cut = name.len() > PLAIN_CHARS;
+    if is_cut || name.bytes().any(|byte| !is_plain(char::from(byte))) {
         text.push_str("; filename*=UTF-8''");
         name.bytes().for_each(|byte| push_encoded(&mut text, byte));
     }
@@ -63,6 +64,15 @@ mod tests {
         ] {
             assert_eq!(disposition(name, "application/pdf"), format!("attachment; {told}"));
         }
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_end() {
+        let name = "a".repeat(PLAIN_CHARS) + ".pdf";
+        let told = disposition(&name, "application/pdf");
+        assert!(told.ends_with(&format!("; filename*=UTF-8''{name}")), "{told}");
+        let fits = "a".repeat(PLAIN_CHARS - 4) + ".pdf";
+        assert!(disposition(&fits, "application/pdf").ends_with(&format!("=\"{fits}\"")));
     }
 
     #[test]

@@ -87,6 +87,10 @@ pub(super) async fn patch(
     app.limits.group_changes.take(me.user)?;
     let name = patch.name.map(check_name).transpose()?;
     if let Some(Some(picture)) = patch.picture {
+        // Who is refused must not have shown it to everybody.
+        if !app.is_member(me.user, group).await? {
+            return Err(HttpError::new(ErrorCode::NotMember, "you are not in that group"));
+        }
         // Whoever may see it may also make it their own picture, member or not.
         app.show(me.user, picture, Audience::Group(group)).await?;
     }

@@ -51,7 +51,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found` where the sender may not read them, `invalid` where they were
-    /// rejected, `unavailable`.
+    /// rejected and these people were not sent them before, `unavailable`.
     pub(crate) async fn pass_on(
         &self,
         sender: UserId,
@@ -64,7 +64,13 @@ impl App {
         if !is_known && !self.may_read(sender, &media).await? {
             return Err(no_such_media());
         }
-        check_verdict(&media)?;
+        if let Err(rejected) = check_verdict(&media) {
+            // It may be stored already: who sends it again, since they did not
+            // hear so, must not be told that it is not.
+            let before = [to.unwrap_or(own)];
+            let was_sent = self.directory.is_media_shared(id, &before).await?;
+            return if was_sent { Ok(()) } else { Err(rejected) };
+        }
         let to = to.filter(|to| *to != own);
         // Their owner may read them anyway; but what was shared with nobody
         // counts as never sent, and is swept.

@@ -117,9 +117,10 @@ async fn a_blocked_sender_lets_nobody_read() {
 
 #[tokio::test]
 async fn what_is_pending_is_sent_and_what_is_rejected_is_not() {
-    let (studio, [alice, bob]) = (Studio::shared().await, several().await);
+    let (studio, [alice, bob, carol]) = (Studio::shared().await, several().await);
     let reserved = reserve(&alice, PNG, 10).await;
-    assert_eq!(sends(&alice, bob.user(), reserved.id).await, 200);
+    let sent = message(bob.user(), reserved.id);
+    alice.connect(FIRST).await.sends(sent.clone()).await;
     assert_eq!(info(&bob, reserved.id).await.state, MediaState::Pending);
     assert_eq!(put(&reserved, bytes(10)).await.status, 204);
     studio.reject(reserved.id).await;
@@ -127,9 +128,11 @@ async fn what_is_pending_is_sent_and_what_is_rejected_is_not() {
     let mut a = alice.connect(FIRST).await;
     let club = club(&[&alice, &bob]).await;
     assert_eq!(a.gets().await.chat.to_string(), club.id.to_string());
-    for chat in [json!(bob.user()), json!(club.id), json!(alice.user())] {
+    for chat in [json!(carol.user()), json!(club.id), json!(alice.user())] {
         assert_eq!(a.is_refused(message(chat, reserved.id)).await, ErrorCode::Invalid);
     }
+    // Who did not hear that it is stored sends the same again.
+    a.sends(sent).await;
     // It fails only itself.
     a.sends(with(message(bob.user(), reserved.id), "body", json!({"kind": "text", "text": "a"})))
         .await;
@@ -208,6 +211,10 @@ async fn pictures_are_everybodys() {
         }
         get(&eve, &picture.to_string(), &[]).await.is_problem(ErrorCode::NotFound);
     }
+    // Who is refused has shown nothing.
+    let hers = self::picture(&eve).await;
+    patch(&eve, &group, json!(hers)).await.is_problem(ErrorCode::NotMember);
+    assert!(!reads(&alice, hers).await);
     let pending = reserve(&alice, PNG, 10).await.id;
     assert_eq!(patch(&alice, "v1/me", json!(pending)).await.status, 200);
 }
