@@ -25,12 +25,21 @@ impl App {
         if media.owner == user {
             return Ok(true);
         }
+        // Asking the directory for groups is dear, and a film is read in many
+        // parts. Whether they are in the group is asked each time.
+        let through = &self.sharing.through;
+        if let Some(group) = through.get(&(user, media.id)).await
+            && self.is_in_group(user, group).await?
+        {
+            return Ok(true);
+        }
         let directly = [Audience::User(user), Audience::Everyone];
         if self.directory.is_media_shared(media.id, &directly).await? {
             return Ok(true);
         }
         for group in self.directory.groups_shared_with(media.id, user).await? {
             if self.is_in_group(user, group).await? {
+                through.insert((user, media.id), group).await;
                 return Ok(true);
             }
         }

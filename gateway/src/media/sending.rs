@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use moka::future::Cache;
-use schemas::{Body, ErrorCode, MediaId, UserId, client::Send};
+use schemas::{Body, ErrorCode, GroupId, MediaId, UserId, client::Send};
 use store::{Audience, Media, MediaState};
 
 use super::no_such_media;
@@ -24,6 +24,8 @@ pub(crate) struct Sharing {
     /// Records that do not change any more.
     verdicts: Cache<MediaId, Media>,
     shares: Cache<(MediaId, Audience), ()>,
+    /// In which group they are who read media that were sent there.
+    pub(super) through: Cache<(UserId, MediaId), GroupId>,
 }
 
 /// The media that a message brings along.
@@ -40,6 +42,7 @@ impl Sharing {
         Self {
             verdicts: Cache::builder().max_capacity(VERDICTS).time_to_live(VERDICT_LIFE).build(),
             shares: Cache::builder().max_capacity(SHARES).time_to_live(SHARE_LIFE).build(),
+            through: Cache::builder().max_capacity(SHARES).time_to_live(SHARE_LIFE).build(),
         }
     }
 }
