@@ -199,10 +199,9 @@ impl Documents for MongoDirectory {
     ) -> Result<(Vec<MediaDocument>, Option<MediaPlace>), DirectoryError> {
         let before = MediaId::from_parts(before.0.max(0).unsigned_abs(), 0).to_string();
         let after = from.map_or("", |MediaPlace(after)| after);
-        let media =
+        let (media, last) =
             self.media.first(doc! { "_id": { "$gt": after, "$lt": before } }, limit).await?;
-        let next = media.last().map(|last| MediaPlace(last.id().to_string()));
-        Ok((media, next))
+        Ok((media, last.map(MediaPlace)))
     }
 
     async fn read_shares(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {

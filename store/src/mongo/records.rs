@@ -9,6 +9,7 @@ use mongodb::{
     options::{IndexOptions, ReadConcern, ReadPreference, SelectionCriteria},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::warn;
 
 use super::answer::{is_duplicate, persist, unanswered};
 use crate::{
@@ -86,12 +87,13 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         found.into_iter().map(|stored| Ok(self.decode(stored)?.document)).collect()
     }
 
-    /// The first documents that match, by their id, as a secondary may have them.
+    /// The first documents that match, by their id, as a secondary may have them,
+    /// and the id of the last one.
     pub(super) async fn first(
         &self,
         filter: Document,
         limit: usize,
-    ) -> Result<Vec<D>, DirectoryError> {
+    ) -> Result<(Vec<D>, Option<String>), DirectoryError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = || async {
             let found = self.collection.find(filter.clone()).sort(doc! { ID: 1 }).limit(limit);
@@ -99,7 +101,16 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
             found.await?.try_collect::<Vec<Document>>().await
         };
         let found = persist(&mut Patience::new(), find).await?;
-        found.into_iter().map(|stored| Ok(self.decode(stored)?.document)).collect()
+        let last = found.last().and_then(|stored| stored.get_str(ID).ok()).map(str::to_owned);
+        let readable = |stored| match self.decode(stored) {
+            Ok(entry) => Some(entry.document),
+            // One of them must not hide all after it.
+            Err(error) => {
+                warn!(%error, "left out of a list");
+                None
+            }
+        };
+        Ok((found.into_iter().filter_map(readable).collect(), last))
     }
 
     /// Stores a new document with further fields; false when a unique index

@@ -31,6 +31,9 @@ const AT_ONCE: usize = 8;
 const PAGE: usize = 64;
 /// The pause between two such lists: at most 256 media are looked at in a second.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Media that failed and are tried again at the next run. What fails beyond
+/// that waits until all are looked at anew.
+const MISSED: usize = 1_024;
 /// Media that were found not to be due are looked at again after so long: a
 /// picture may be nobody's by then.
 const ANEW: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,6 +44,7 @@ pub struct Sweep {
     objects: Objects,
     lifetime: Duration,
     passes: [Pass; 2],
+    missed: Vec<MediaId>,
 }
 
 /// How far it was looked at all media of some age. It is in memory: whoever
@@ -75,7 +79,7 @@ impl Sweep {
     pub fn new(directory: Arc<dyn Directory>, objects: Objects, options: &MediaOptions) -> Self {
         let (unsent, lifetime) = (options.unsent(), options.lifetime());
         let passes = [lifetime, unsent].map(|age| Pass { age, began: Millis(0), place: None });
-        Self { directory, objects, lifetime, passes }
+        Self { directory, objects, lifetime, passes, missed: Vec::new() }
     }
 
     /// Sweeps for ever.
@@ -94,7 +98,8 @@ impl Sweep {
     /// Removes what is due at that time.
     ///
     /// # Errors
-    /// When the directory or the store does not answer. The next run goes on.
+    /// When the directory does not list media. The next run goes on. Media that
+    /// fail by themselves are passed over, and tried again then.
     pub async fn run(&mut self, now: Millis) -> anyhow::Result<Swept> {
         let mut swept = Swept::default();
         let outcome = self.sweep(now, &mut swept).await;
@@ -106,6 +111,8 @@ impl Sweep {
 
     async fn sweep(&mut self, now: Millis, swept: &mut Swept) -> Result<(), Unavailable> {
         let expired = before(now, self.lifetime);
+        let missed = std::mem::take(&mut self.missed);
+        self.each(missed, expired, swept).await;
         for index in 0..self.passes.len() {
             self.passes[index].begin(now);
             loop {
@@ -113,7 +120,8 @@ impl Sweep {
                 let page = self.directory.media_before(before(now, *age), place.as_ref(), PAGE);
                 let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
                 let Some(next) = next else { break };
-                self.each(&media, expired, swept).await?;
+                let ids = media.iter().map(|media| media.id).collect();
+                self.each(ids, expired, swept).await;
                 self.passes[index].place = Some(next);
                 sleep(PAUSE).await;
             }
@@ -121,22 +129,29 @@ impl Sweep {
         Ok(())
     }
 
-    async fn each(
-        &self,
-        media: &[Media],
-        expired: Millis,
-        swept: &mut Swept,
-    ) -> Result<(), Unavailable> {
-        let looks: Vec<_> =
-            media.iter().map(|media| self.remove_if_due(media.id, expired)).collect();
+    /// One that fails holds up no other.
+    async fn each(&mut self, media: Vec<MediaId>, expired: Millis, swept: &mut Swept) {
+        let look = async |id| (id, self.remove_if_due(id, expired).await);
+        let looks: Vec<_> = media.into_iter().map(look).collect();
         let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-        while let Some(removed) = looks.next().await {
-            if let Some(bytes) = removed? {
-                swept.media += 1;
-                swept.bytes += bytes;
+        let mut missed = Vec::new();
+        while let Some((id, removed)) = looks.next().await {
+            match removed {
+                Ok(None) => {}
+                Ok(Some(bytes)) => {
+                    swept.media += 1;
+                    swept.bytes += bytes;
+                }
+                Err(error) => {
+                    warn!(media = %id, %error, "not swept, and tried again");
+                    counter!("petrel_media_sweep_failures_total").increment(1);
+                    missed.push(id);
+                }
             }
         }
-        Ok(())
+        drop(looks);
+        missed.truncate(MISSED.saturating_sub(self.missed.len()));
+        self.missed.append(&mut missed);
     }
 
     /// Removes media if they are due by now; how many bytes.

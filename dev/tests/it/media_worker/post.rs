@@ -1,7 +1,7 @@
 //! A nats-server with Petrel's streams, object storage, and what gateways and
 //! clients would do there.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, path::Path, sync::Arc, time::Duration};
 
 use async_nats::jetstream::consumer::{Info, PullConsumer};
 use clap::Parser as _;
@@ -82,6 +82,12 @@ impl Post {
         let place = self.flags.iter().map(String::as_str);
         let flags = common.into_iter().chain(place).chain(flags.iter().copied());
         workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
+    }
+
+    /// The folder, where media are in one.
+    pub(super) fn folder(&self) -> &Path {
+        let folder = self.flags.iter().find_map(|flag| flag.strip_prefix("--media="));
+        Path::new(folder.expect("a folder"))
     }
 
     /// Events that a dead worker had in hand go to another this soon.

@@ -168,6 +168,31 @@ async fn a_sweep_that_was_cut_off_is_gone_on_with() {
     }
 }
 
+/// What cannot be removed holds up nothing else, and goes when it can.
+#[tokio::test]
+async fn media_that_cannot_be_removed_are_passed_over() {
+    let post = Post::with_a_folder().await;
+    let (owner, _) = post.somebody(1).await;
+    let stuck = post.reserve(owner, "text/plain", b"never").await;
+    // Where there is a folder, no file can be removed.
+    let id = stuck.to_string();
+    let in_the_way = post.folder().join("content").join(&id[id.len() - 2..]).join(&id).join("a");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let mut due = Vec::new();
+    for _ in 0..70 {
+        due.push(post.reserve(owner, "text/plain", b"never").await);
+    }
+    let mut sweeping = Sweeping::of(&post);
+    assert_eq!(sweeping.after(25 * HOUR).await.media, 70);
+    for media in due {
+        assert!(!is_there(&post, media).await);
+    }
+    assert!(post.media(stuck).await.is_some());
+    std::fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+    assert_eq!(sweeping.after(25 * HOUR).await.media, 1);
+    assert!(!is_there(&post, stuck).await);
+}
+
 #[tokio::test]
 async fn sweeps_at_once_remove_all_and_nothing_else() {
     let post = Post::with_a_folder().await;
