@@ -28,8 +28,8 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Pull requests of all workers that may wait at the server.
 const WAITING: i64 = 512;
 /// Uploads in the hands of all workers together; those that are still awaited
-/// among them.
-const MEDIA_IN_HAND: i64 = 65_536;
+/// among them: what people reserve and never send must not hold up the rest.
+const MEDIA_IN_HAND: i64 = 262_144;
 /// Messages of one shard in the hands of all push workers together; those that
 /// wait for a device that seems to be connected, or for the next notification of
 /// a device that does not come, among them: one for each of its chats. Where

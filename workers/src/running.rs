@@ -215,8 +215,8 @@ fn media_worker(
     };
     let bounds = runner::Bounds {
         batch: 1,
-        in_hand: config.media.media_in_hand.get().into(),
-        ahead: 1,
+        in_hand: usize::from(config.media.media_in_hand.get()) + media::LOOKS_IN_HAND,
+        ahead: media::LOOKS_AHEAD,
         longest: media::LONGEST_HANDLING,
     };
     let handler = Arrivals::new(directory, objects, Inboxes::new(bus.clone()), &config.media);

@@ -128,6 +128,29 @@ async fn an_upload_is_awaited() {
     post.has_nothing_to_do().await;
 }
 
+/// However many are awaited, and whatever is examined meanwhile.
+#[tokio::test]
+async fn uploads_that_are_awaited_take_no_place_of_others() {
+    let post = Post::with_a_folder().await;
+    let (owner, devices) = post.somebody(1).await;
+    let clamd = Clamd::start().await;
+    let _worker = post.worker(&["--media-in-hand=1", "--scanner", &clamd.address()]).await;
+    let examined = post.reserve(owner, "text/plain", b"moin").await;
+    post.uploads(examined, b"moin").await;
+    post.announces(examined).await;
+    let mut asked = clamd.is_asked().await;
+    let late = post.reserve(owner, "text/plain", b"late").await;
+    post.announces(late).await;
+    // Although the only examination there may be is not over.
+    post.is_put_off().await;
+    post.uploads(late, b"late").await;
+    post.has_arrived(late).await;
+    asked.answers().await;
+    assert_eq!(mime_of(&post.hears(owner, devices[0]).await), "text/plain");
+    clamd.is_asked().await.answers().await;
+    assert_eq!(mime_of(&post.hears(owner, devices[0]).await), "text/plain");
+}
+
 #[tokio::test]
 async fn what_nobody_knows_is_done_with() {
     let post = Post::with_a_folder().await;

@@ -27,7 +27,10 @@ use store::{
     Directory, DirectoryError, Media, MediaChange, MediaError, MediaState, Objects,
     objects::{Object, Part},
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tracing::{info, warn};
 
 use self::{examine::Examiner, fault::Fault, tell::Teller};
@@ -45,13 +48,21 @@ pub use self::{
 /// How long one upload may be examined: the largest, by a slow scanner, while
 /// others are, too.
 pub(crate) const LONGEST_HANDLING: Duration = Duration::from_secs(10 * 60);
+/// Events in hand, over those that are examined: most are only looked at, to
+/// see whether the upload has come, and those must not wait for an examination.
+pub(crate) const LOOKS_IN_HAND: usize = 512;
+/// Events pulled before there is room for them.
+pub(crate) const LOOKS_AHEAD: usize = 32;
+/// How long an upload waits in hand for its examination to begin. Then it goes
+/// back to the queue, and leaves its place to one that may be looked at at once.
+const TURN: Duration = Duration::from_secs(5);
 /// How often a record that others change meanwhile is looked at anew.
 const LOOKS: usize = 4;
 /// How often an upload that is awaited is looked for, by its age.
 const LOOKED_FOR: [(Duration, Duration); 3] = [
-    (Duration::from_secs(60), Duration::from_secs(1)),
-    (Duration::from_secs(10 * 60), Duration::from_secs(5)),
-    (Duration::MAX, Duration::from_secs(60)),
+    (Duration::from_secs(60), Duration::from_secs(2)),
+    (Duration::from_secs(10 * 60), Duration::from_secs(15)),
+    (Duration::MAX, Duration::from_secs(5 * 60)),
 ];
 
 /// Handles [`MediaArrived`] events.
@@ -59,6 +70,8 @@ pub(crate) struct Arrivals {
     directory: Arc<dyn Directory>,
     objects: Objects,
     examiner: Examiner,
+    /// One for each upload that may be examined at once.
+    examinations: Semaphore,
     teller: Teller,
     /// How long an upload is awaited.
     patience: Duration,
@@ -73,6 +86,7 @@ impl Arrivals {
     ) -> Self {
         Self {
             examiner: Examiner::new(objects.clone(), options.scanner.clone()),
+            examinations: Semaphore::new(options.media_in_hand.get().into()),
             teller: Teller::new(Arc::clone(&directory), inboxes),
             patience: options.unsent(),
             directory,
@@ -101,7 +115,13 @@ impl Arrivals {
             match media.state {
                 MediaState::Reserved if self.has_come(&media).await? => {}
                 MediaState::Reserved => return Ok(self.wait_for(&media, Millis::now())),
-                MediaState::Uploaded(_) => self.judge(&media).await?,
+                MediaState::Uploaded(_) => {
+                    // It is never closed.
+                    let Ok(_permit) = timeout(TURN, self.examinations.acquire()).await else {
+                        return Ok(Verdict::Later(TURN));
+                    };
+                    self.judge(id).await?;
+                }
                 MediaState::Ready(_) | MediaState::Rejected { .. } => {
                     self.teller.tell(&media).await?;
                     self.delete(id, Part::Upload).await?;
@@ -137,9 +157,14 @@ impl Arrivals {
     }
 
     /// Examines what has come and writes what is served before saying so.
-    async fn judge(&self, media: &Media) -> Result<(), Unavailable> {
+    async fn judge(&self, id: MediaId) -> Result<(), Unavailable> {
+        // Others may have examined it while this waited for its turn.
+        let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
+        let Some(media @ Media { state: MediaState::Uploaded(_), .. }) = media else {
+            return Ok(());
+        };
         let began = Instant::now();
-        let (change, verdict) = match self.examiner.examine(media).await {
+        let (change, verdict) = match self.examiner.examine(&media).await {
             Ok(examined) => {
                 let served = examined.served.clone();
                 self.examiner.write(media.id, examined).await?;
@@ -207,7 +232,7 @@ mod tests {
     #[test]
     fn an_upload_is_looked_for_less_and_less_often() {
         let pause = |age| LOOKED_FOR.iter().find(|(younger, _)| age < *younger).unwrap().1;
-        for (age, expected) in [(0, 1), (59, 1), (60, 5), (599, 5), (600, 60), (86_400, 60)] {
+        for (age, expected) in [(0, 2), (59, 2), (60, 15), (599, 15), (600, 300), (86_400, 300)] {
             assert_eq!(pause(Duration::from_secs(age)), Duration::from_secs(expected));
         }
     }

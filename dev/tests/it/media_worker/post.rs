@@ -172,6 +172,12 @@ impl Post {
         until(gone, format_args!("{object:?} is gone")).await;
     }
 
+    /// Waits until a worker has noted that an upload is there.
+    pub(super) async fn has_arrived(&self, media: MediaId) {
+        let arrived = async || matches!(self.state(media).await, MediaState::Uploaded(_));
+        until(arrived, format_args!("{media} has arrived")).await;
+    }
+
     /// Waits for the next event in an inbox, and acknowledges it.
     pub(super) async fn hears(&self, user: UserId, device: DeviceId) -> Event {
         let heard = async || !self.waiting(user, device).await.is_empty();
