@@ -268,6 +268,22 @@ async fn what_a_scanner_finds_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_for_the_scanner_is_refused() {
+    let post = Post::with_a_folder().await;
+    let (owner, devices) = post.somebody(1).await;
+    let clamd = Clamd::start().await;
+    let _worker = post.worker(&["--scanner", &clamd.address()]).await;
+    let media = post.reserve(owner, "text/plain", b"moin").await;
+    post.uploads(media, b"moin").await;
+    post.announces(media).await;
+    clamd.is_asked().await.refuses().await;
+    let told = post.hears(owner, devices[0]).await;
+    let Event::MediaRejected { reason, .. } = told else { panic!("{told:?}") };
+    assert_eq!(reason, "the file is larger than the virus scanner takes");
+    post.has_nothing_to_do().await;
+}
+
+#[tokio::test]
 async fn nothing_is_served_while_the_scanner_is_away() {
     let post = Post::with_a_folder().await;
     let (owner, devices) = post.somebody(1).await;

@@ -73,6 +73,10 @@ impl Examiner {
     /// # Errors
     /// [`Fault`], and whose it is.
     pub(super) async fn examine(&self, media: &Media) -> Result<Examined, Fault> {
+        // Without it the copy would be for nothing, again and again.
+        if let Some(scanner) = &self.scanner {
+            scanner.ping().await?;
+        }
         let Copy { file, sha256, head } = self.copy(media).await?;
         if media.sha256.is_some_and(|expected| expected != sha256) {
             return Err(Fault::upload("hash", "its SHA-256 is not the one that was announced"));
@@ -154,7 +158,7 @@ impl Examiner {
                     warn!(media = %media.id, owner = %media.owner, signature, "refused by the virus scanner");
                     return Err(Fault::upload("scanner", "a virus scanner refused it"));
                 }
-                Err(error) => return Err(Fault::Ours(Unavailable::new(error))),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(file.into_std().await)

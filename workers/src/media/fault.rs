@@ -4,7 +4,7 @@ use std::io;
 
 use store::objects::ObjectError;
 
-use super::{content::Lie, picture::PictureError};
+use super::{content::Lie, picture::PictureError, scanner::ScanError};
 use crate::unavailable::Unavailable;
 
 /// Why an upload is not ready.
@@ -52,6 +52,15 @@ impl From<io::Error> for Fault {
 impl From<Lie> for Fault {
     fn from(lie: Lie) -> Self {
         Self::upload("type", lie)
+    }
+}
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        match error {
+            error @ ScanError::TooLarge => Self::upload("scanner", error),
+            error => Self::Ours(Unavailable::new(error)),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::{examine::Examiner, fault::Fault, tell::Teller};
 use crate::{
@@ -48,6 +48,8 @@ pub use self::{
 /// How long one upload may be examined: the largest, by a slow scanner, while
 /// others are, too.
 pub(crate) const LONGEST_HANDLING: Duration = Duration::from_secs(10 * 60);
+/// How long the examination itself may take of that.
+const LONGEST_EXAMINATION: Duration = Duration::from_secs(9 * 60);
 /// Events in hand, over those that are examined: most are only looked at, to
 /// see whether the upload has come, and those must not wait for an examination.
 pub(crate) const LOOKS_IN_HAND: usize = 512;
@@ -56,6 +58,8 @@ pub(crate) const LOOKS_AHEAD: usize = 32;
 /// How long an upload waits in hand for its examination to begin. Then it goes
 /// back to the queue, and leaves its place to one that may be looked at at once.
 const TURN: Duration = Duration::from_secs(5);
+/// Told of an upload that could not be examined for as long as one is awaited.
+const NOT_EXAMINED: &str = "it could not be examined";
 /// How often a record that others change meanwhile is looked at anew.
 const LOOKS: usize = 4;
 /// How often an upload that is awaited is looked for, by its age.
@@ -73,7 +77,7 @@ pub(crate) struct Arrivals {
     /// One for each upload that may be examined at once.
     examinations: Semaphore,
     teller: Teller,
-    /// How long an upload is awaited.
+    /// How long an upload is awaited, and how long its examination is tried.
     patience: Duration,
 }
 
@@ -146,8 +150,7 @@ impl Arrivals {
 
     /// When it is looked for again.
     fn wait_for(&self, media: &Media, now: Millis) -> Verdict {
-        let age = u64::try_from(now.0 - media.created.0).unwrap_or(0);
-        let age = Duration::from_millis(age);
+        let age = age(media.created, now);
         let next = LOOKED_FOR.iter().find(|(younger_than, _)| age < *younger_than);
         match next {
             Some((_, pause)) if age < self.patience => Verdict::Later(*pause),
@@ -160,11 +163,12 @@ impl Arrivals {
     async fn judge(&self, id: MediaId) -> Result<(), Unavailable> {
         // Others may have examined it while this waited for its turn.
         let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
-        let Some(media @ Media { state: MediaState::Uploaded(_), .. }) = media else {
-            return Ok(());
-        };
+        let Some(media) = media else { return Ok(()) };
+        let MediaState::Uploaded(since) = media.state else { return Ok(()) };
         let began = Instant::now();
-        let (change, verdict) = match self.examiner.examine(&media).await {
+        let examination = timeout(LONGEST_EXAMINATION, self.examiner.examine(&media)).await;
+        let examined = examination.unwrap_or_else(|late| Err(Unavailable::new(late).into()));
+        let (change, verdict) = match examined {
             Ok(examined) => {
                 let served = examined.served.clone();
                 self.examiner.write(media.id, examined).await?;
@@ -173,6 +177,11 @@ impl Arrivals {
             Err(Fault::Upload { kind, reason }) => {
                 info!(media = %media.id, owner = %media.owner, reason, "upload rejected");
                 (MediaChange::Reject { reason }, kind)
+            }
+            // Whoever waits for it has to hear something in the end.
+            Err(Fault::Ours(error)) if age(since, Millis::now()) >= self.patience => {
+                error!(media = %id, owner = %media.owner, %error, "not examined in time, rejected");
+                (MediaChange::Reject { reason: NOT_EXAMINED.into() }, "late")
             }
             Err(Fault::Ours(error)) => return Err(error),
         };
@@ -206,6 +215,10 @@ impl Arrivals {
     async fn delete(&self, media: MediaId, part: Part) -> Result<(), Unavailable> {
         self.objects.delete(Object { media, part }).await.map_err(Unavailable::new)
     }
+}
+
+fn age(since: Millis, now: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0))
 }
 
 impl Handler for Arrivals {

@@ -40,7 +40,8 @@ pub(super) enum Finding {
     Found(String),
 }
 
-/// Why nobody knows what the scanner would say. The file waits then.
+/// Why nobody knows what the scanner would say. The file waits then, but for
+/// [`TooLarge`](ScanError::TooLarge).
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ScanError {
     #[error("no connection to the virus scanner at {0}")]
@@ -49,6 +50,9 @@ pub(super) enum ScanError {
     Silent,
     #[error("the connection to the virus scanner is lost")]
     Lost(#[source] io::Error),
+    /// The file's fault, as far as that scanner goes.
+    #[error("the file is larger than the virus scanner takes")]
+    TooLarge,
     #[error("the virus scanner cannot tell: {0}")]
     Refused(String),
     #[error("the file could not be read")]
@@ -64,6 +68,21 @@ pub(super) struct Scanner {
 impl Scanner {
     pub(super) fn new(place: ScannerPlace) -> Self {
         Self { place }
+    }
+
+    /// Whether the scanner is there and would answer.
+    ///
+    /// # Errors
+    /// [`ScanError`], where it would not.
+    pub(super) async fn ping(&self) -> Result<(), ScanError> {
+        match &self.place {
+            ScannerPlace::Clamd(address) => {
+                clamd::ping(self.connected(TcpStream::connect(address)).await?).await
+            }
+            ScannerPlace::ClamdSocket(path) => {
+                clamd::ping(self.connected(UnixStream::connect(path)).await?).await
+            }
+        }
     }
 
     /// What the scanner says of a file of that size, piece by piece.

@@ -14,6 +14,9 @@ use super::post::PATIENCE;
 pub(super) const EICAR: &[u8] =
     br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 
+const PING: &[u8; 6] = b"zPING\0";
+const INSTREAM: &[u8; 10] = b"zINSTREAM\0";
+
 pub(super) struct Clamd {
     listener: TcpListener,
 }
@@ -42,9 +45,25 @@ impl Clamd {
         self.listener.local_addr().unwrap()
     }
 
+    /// Waits until somebody has a file for it; meanwhile it says that it is there.
     pub(super) async fn is_asked(&self) -> Asked {
-        let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("somebody asks");
-        Asked { connection: accepted.unwrap().0, file: None }
+        timeout(PATIENCE, self.command()).await.expect("somebody asks")
+    }
+
+    async fn command(&self) -> Asked {
+        loop {
+            let (mut connection, _) = self.listener.accept().await.unwrap();
+            let mut command = [0; PING.len()];
+            connection.read_exact(&mut command).await.unwrap();
+            if &command == PING {
+                connection.write_all(b"PONG\0").await.unwrap();
+                continue;
+            }
+            let mut rest = [0; INSTREAM.len() - PING.len()];
+            connection.read_exact(&mut rest).await.unwrap();
+            assert_eq!([&command[..], &rest].concat(), INSTREAM);
+            return Asked { connection, file: None };
+        }
     }
 }
 
@@ -66,6 +85,12 @@ impl Asked {
         self.connection.shutdown().await.unwrap();
     }
 
+    /// Hears no more than is in its `StreamMaxLength`.
+    pub(super) async fn refuses(mut self) {
+        self.file().await;
+        self.connection.write_all(b"INSTREAM size limit exceeded. ERROR\0").await.unwrap();
+    }
+
     /// Whoever asked has hung up.
     pub(super) async fn is_left(&mut self) {
         let end = timeout(PATIENCE, self.connection.read_u8()).await.expect("they hang up");
@@ -74,9 +99,6 @@ impl Asked {
 }
 
 async fn read(connection: &mut TcpStream) -> Vec<u8> {
-    let mut command = [0; 10];
-    connection.read_exact(&mut command).await.unwrap();
-    assert_eq!(&command, b"zINSTREAM\0");
     let mut file = Vec::new();
     loop {
         let length = connection.read_u32().await.unwrap() as usize;

@@ -9,10 +9,25 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::{Finding, ScanError, heard};
 
 const COMMAND: &[u8] = b"zINSTREAM\0";
+const PING: &[u8] = b"zPING\0";
+const PONG: &str = "PONG";
+/// What it says of a file that is larger than its `StreamMaxLength`.
+const TOO_LARGE: &str = "INSTREAM size limit exceeded";
 /// How much of a file goes at a time, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Most bytes of an answer.
 const ANSWER_BYTES: u64 = 4 * 1024;
+
+/// See [`super::Scanner::ping`].
+pub(super) async fn ping(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<(), ScanError> {
+    heard(connection.write_all(PING)).await?;
+    let mut answer = Vec::new();
+    heard(connection.take(ANSWER_BYTES).read_to_end(&mut answer)).await?;
+    let answer = line(&answer);
+    if answer == PONG { Ok(()) } else { Err(ScanError::Refused(answer)) }
+}
 
 /// See [`super::Scanner::scan`].
 pub(super) async fn scan(
@@ -52,15 +67,20 @@ async fn send(
 
 /// `stream: OK`, `stream: <signature> FOUND`, or why it cannot tell.
 fn finding(answer: &[u8]) -> Result<Finding, ScanError> {
-    let answer = answer.split(|byte| *byte == 0).next().unwrap_or_default();
-    let answer = String::from_utf8_lossy(answer);
-    let answer = answer.trim();
+    let answer = line(answer);
     let said = answer.strip_prefix("stream: ");
     match said {
         Some("OK") => Ok(Finding::Clean),
         Some(found) if found.ends_with(" FOUND") => {
             Ok(Finding::Found(found.trim_end_matches(" FOUND").to_owned()))
         }
-        _ => Err(ScanError::Refused(answer.to_owned())),
+        None if answer.starts_with(TOO_LARGE) => Err(ScanError::TooLarge),
+        _ => Err(ScanError::Refused(answer)),
     }
+}
+
+/// An answer without its end.
+fn line(answer: &[u8]) -> String {
+    let answer = answer.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(answer).trim().to_owned()
 }
