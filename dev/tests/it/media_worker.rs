@@ -10,7 +10,10 @@ mod whole;
 use std::{sync::Arc, time::Duration};
 
 use schemas::body::Event;
-use store::{MediaChange, MediaState, objects::Part};
+use store::{
+    MediaChange, MediaState,
+    objects::{Begin, Part},
+};
 
 use self::{
     clamd::{Clamd, EICAR},
@@ -82,6 +85,25 @@ async fn a_large_file_is_served_as_it_is_in_a_folder() {
 #[tokio::test]
 async fn a_large_file_is_served_as_it_is_in_s3() {
     a_large_file_is_served_as_it_is(Post::with_s3().await).await;
+}
+
+/// A gateway died after the upload was there, and before it forgot how it came.
+#[tokio::test]
+async fn nothing_is_left_of_an_upload_where_it_came_in() {
+    let post = Post::with_a_folder().await;
+    let (owner, devices) = post.somebody(1).await;
+    let upload = pictures::jpeg_on_its_side();
+    let media = post.reserve(owner, "image/jpeg", &upload).await;
+    let size = upload.len() as u64;
+    let mut receiving = post.objects.receive(media, size, Begin::Anew).await.unwrap();
+    receiving.write(upload.into()).await.unwrap();
+    drop(receiving.complete().await.unwrap());
+    assert_eq!(post.objects.come_in(media).await.unwrap(), size);
+    post.announces(media).await;
+    let _worker = post.worker(&[]).await;
+    assert_eq!(mime_of(&post.hears(owner, devices[0]).await), "image/jpeg");
+    post.is_gone(media, Part::Upload).await;
+    assert_eq!(post.objects.come_in(media).await.unwrap(), 0);
 }
 
 #[tokio::test]

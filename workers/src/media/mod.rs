@@ -128,7 +128,7 @@ impl Arrivals {
                 }
                 MediaState::Ready(_) | MediaState::Rejected { .. } => {
                     self.teller.tell(&media).await?;
-                    self.delete(id, Part::Upload).await?;
+                    self.remove_upload(id).await?;
                     return Ok(Verdict::Done);
                 }
             }
@@ -206,10 +206,18 @@ impl Arrivals {
 
     /// Removes what is left of an upload that nobody knows any more.
     async fn remove(&self, media: MediaId) -> Result<(), Unavailable> {
-        for part in [Part::Upload, Part::Content, Part::Thumbnail] {
+        self.remove_upload(media).await?;
+        for part in [Part::Content, Part::Thumbnail] {
             self.delete(media, part).await?;
         }
         Ok(())
+    }
+
+    /// Removes the upload itself, which may say where a picture was taken, and
+    /// what a gateway left that died before it forgot how it came in.
+    async fn remove_upload(&self, media: MediaId) -> Result<(), Unavailable> {
+        self.objects.abandon(media).await.map_err(Unavailable::new)?;
+        self.delete(media, Part::Upload).await
     }
 
     async fn delete(&self, media: MediaId, part: Part) -> Result<(), Unavailable> {
