@@ -17,9 +17,10 @@ pub struct MediaOptions {
     #[arg(long, env = "PETREL_SCANNER", value_name = "ADDRESS")]
     pub scanner: Option<ScannerPlace>,
 
-    /// Hours after which an upload goes that was not finished, or never sent.
+    /// Hours after which an upload goes that was not finished, or never sent: at
+    /// least as many as one may take, or else bytes may come when it is gone.
     #[arg(long, env = "PETREL_MEDIA_UNSENT_HOURS", default_value_t = UNSENT_HOURS,
-          value_parser = clap::value_parser!(u32).range(1..=8_760))]
+          value_parser = clap::value_parser!(u32).range(24..=8_760))]
     pub media_unsent_hours: u32,
 
     /// Days after which every upload goes that is nobody's picture.
@@ -44,5 +45,23 @@ impl MediaOptions {
     /// After how long every upload goes.
     pub fn lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.media_days) * 86_400)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use clap::Parser as _;
+    use schemas::limits::UPLOAD_LIFE;
+
+    use crate::Config;
+
+    #[test]
+    fn an_upload_is_kept_for_as_long_as_it_may_take() {
+        let parsed = |hours| Config::try_parse_from(["workers", "--media-unsent-hours", hours]);
+        for hours in ["0", "1", "23"] {
+            assert!(parsed(hours).is_err(), "{hours}");
+        }
+        assert!(parsed("24").unwrap().media.unsent() >= UPLOAD_LIFE);
     }
 }
