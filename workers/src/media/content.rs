@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use super::picture::Format;
+
 /// How much of a file is looked at: enough for the first entries of an office
 /// document, in bytes.
 pub(crate) const HEAD_BYTES: usize = 8 * 1024;
@@ -23,6 +25,8 @@ pub(crate) enum Lie {
     Markup { claimed: String },
     #[error("vector graphics are not taken, for they may hold programs")]
     Vector,
+    #[error("{claimed} is not taken, as nobody here can remove from it where it was taken")]
+    Uncleaned { claimed: String },
 }
 
 /// A picture by its name, and a document with scripts by what it can do.
@@ -49,10 +53,23 @@ pub(crate) fn check(claimed: &str, head: &[u8]) -> Result<String, Lie> {
         },
     };
     match (told, found) {
-        (true, _) => Ok(essence),
+        (true, _) => cleaned(essence),
         (false, None) => Err(Lie::NotIt { claimed: essence }),
         (false, Some(found)) => Err(Lie::Other { claimed: essence, found }),
     }
+}
+
+/// The type under which a picture is cleaned. One that cannot be is not served
+/// as a picture; anything else is as it is.
+fn cleaned(essence: String) -> Result<String, Lie> {
+    if !essence.starts_with("image/") || Format::of_mime(&essence).is_some() {
+        return Ok(essence);
+    }
+    // One name more for what moves.
+    if essence == "image/apng" {
+        return Ok(Format::Png.mime().to_owned());
+    }
+    Err(Lie::Uncleaned { claimed: essence })
 }
 
 /// Text is whatever has no bytes that no text has, is no PDF, and no markup
@@ -230,9 +247,6 @@ mod tests {
             ("image/png", PNG),
             ("image/gif", b"GIF89a\x01\0\x01\0"),
             ("image/webp", b"RIFF\x24\0\0\0WEBPVP8 "),
-            ("image/heic", b"\0\0\0\x18ftypheic\0\0\0\0"),
-            ("image/heif", b"\0\0\0\x18ftypmif1\0\0\0\0"),
-            ("image/avif", b"\0\0\0\x18ftypavif\0\0\0\0"),
             ("video/mp4", b"\0\0\0\x18ftypiso5\0\0\0\0"),
             ("audio/mp4", b"\0\0\0\x18ftypM4A \0\0\0\0"),
             ("video/quicktime", b"\0\0\0\x08wide\0\0\0\0mdat"),
@@ -260,6 +274,26 @@ mod tests {
             let essence = claimed.split(';').next().unwrap().to_lowercase();
             assert_eq!(says(claimed, head), Ok(essence), "{claimed}");
         }
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_cleaned_is_not_taken_as_one() {
+        for (claimed, head) in [
+            ("image/heic", &b"\0\0\0\x18ftypheic\0\0\0\0"[..]),
+            ("image/heif", b"\0\0\0\x18ftypmif1\0\0\0\0"),
+            ("image/avif", b"\0\0\0\x18ftypavif\0\0\0\0"),
+            ("image/tiff", b"II*\0\x08\0\0\0\0\0\0\0"),
+            ("image/bmp", b"BM\x46\0\0\0\0\0\0\0\0\0"),
+            ("image/openraster", ZIP),
+        ] {
+            let told = says(claimed, head).unwrap_err();
+            assert_eq!(
+                told,
+                format!("{claimed} is not taken, as nobody here can remove from it where it was taken")
+            );
+            assert_eq!(says("application/octet-stream", head).unwrap(), "application/octet-stream");
+        }
+        assert_eq!(says("image/apng", PNG).unwrap(), "image/png");
     }
 
     #[test]
