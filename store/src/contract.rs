@@ -87,6 +87,7 @@ macro_rules! directory_contract {
             media::media_count_for_their_owner,
             media::media_are_listed_from_the_oldest_on,
             media::media_are_forgotten,
+            media::media_that_are_half_forgotten_are_still_found,
             media::an_interrupted_change_can_be_repeated,
         }
     };

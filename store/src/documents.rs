@@ -88,7 +88,7 @@ pub(crate) trait Documents: Send + Sync + 'static {
         + Send,
     ) -> impl Answer<MediaOutcome, MediaError>;
 
-    /// Removes media, and then its shares.
+    /// Removes the shares of media, and then the media.
     fn remove_media(&self, id: MediaId) -> impl Answer<()>;
 
     /// Media that have not changed since before that time, from that place on.

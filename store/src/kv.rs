@@ -257,13 +257,14 @@ impl Documents for KvDirectory {
     }
 
     /// Without markers: nobody gets that id again, and whoever edits the media
-    /// meanwhile names a revision that is not there.
+    /// meanwhile names a revision that is not there. The record goes last: as
+    /// long as it is there, somebody comes back for what is left.
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
+        self.bucket.purge(&format!("shared.{id}.*")).await?;
         if let Some(media) = self.read_media(id, Age::Newest).await? {
             self.bucket.purge(&format!("{}.*", owned_key(media.owner(), id))).await?;
         }
-        self.bucket.purge(&media_key(id)).await?;
-        self.bucket.purge(&format!("shared.{id}.*")).await
+        self.bucket.purge(&media_key(id)).await
     }
 
     /// In the order in which records were changed last.

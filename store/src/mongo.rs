@@ -186,8 +186,8 @@ impl Documents for MongoDirectory {
     }
 
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
-        self.media.remove(doc! { "_id": id.to_string() }).await?;
-        self.shares.remove(doc! { MEDIA: id.to_string() }).await
+        self.shares.remove(doc! { MEDIA: id.to_string() }).await?;
+        self.media.remove(doc! { "_id": id.to_string() }).await
     }
 
     /// In the order in which they were reserved.

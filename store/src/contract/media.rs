@@ -285,6 +285,23 @@ pub async fn media_are_forgotten(directory: Tested) {
     assert_eq!(stored(&directory, raced).await, None);
 }
 
+/// Whenever forgetting is interrupted, a record that is gone has left no share.
+pub async fn media_that_are_half_forgotten_are_still_found(directory: Tested) {
+    let with = Audience::User(UserId::mint());
+    for steps in 0..MOST_STEPS {
+        let id = reserved(&directory).await.id;
+        directory.share_media(id, with).await.expect("shares");
+        let done = interrupted(directory.delete_media(id), steps).await.is_some();
+        if stored(&directory, id).await.is_none() {
+            assert_eq!(directory.media_audiences(id).await.expect("answers"), []);
+        }
+        if done {
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
 /// Whenever an upload's end is interrupted, the same again completes it.
 pub async fn an_interrupted_change_can_be_repeated(directory: Tested) {
     for steps in 0..MOST_STEPS {

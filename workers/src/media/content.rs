@@ -289,7 +289,9 @@ mod tests {
             let told = says(claimed, head).unwrap_err();
             assert_eq!(
                 told,
-                format!("{claimed} is not taken, as nobody here can remove from it where it was taken")
+                format!(
+                    "{claimed} is not taken, as nobody here can remove from it where it was taken"
+                )
             );
             assert_eq!(says("application/octet-stream", head).unwrap(), "application/octet-stream");
         }
