@@ -41,10 +41,15 @@ mod contract {
 async fn bus(urls: &[String], replicas: usize) -> Bus {
     let options = NatsOptions { nats: urls.to_vec(), ..NatsOptions::default() };
     let bus = Bus::connect(&options, "directory tests").await.unwrap();
-    let streams = Topology { replicas, ..Topology::default() }.streams();
-    let name = bucket_stream(DIRECTORY_BUCKET);
-    let bucket = streams.into_iter().find(|stream| stream.name == name).unwrap();
-    bus.jetstream.get_or_create_stream(bucket).await.unwrap();
+    let declared = Topology { replicas, ..Topology::default() };
+    if replicas > 1 {
+        // Which outlasts that one of the nodes has only just come.
+        nats::reconcile::apply(&bus, &declared).await.unwrap();
+    } else {
+        let name = bucket_stream(DIRECTORY_BUCKET);
+        let bucket = declared.streams().into_iter().find(|stream| stream.name == name).unwrap();
+        bus.jetstream.get_or_create_stream(bucket).await.unwrap();
+    }
     bus
 }
 

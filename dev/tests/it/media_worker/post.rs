@@ -78,7 +78,8 @@ impl Post {
     /// A worker with these flags. Dropped, it is dead.
     pub(super) async fn worker(&self, flags: &[&str]) -> workers::Running {
         let (url, shards) = (self.server.url(), self.bus.shards.count().to_string());
-        let common = ["workers", "--nats", &url, "--shards", &shards];
+        // Its directory is the embedded one, whatever the environment names.
+        let common = ["workers", "--nats", &url, "--shards", &shards, "--mongodb-uri="];
         let place = self.flags.iter().map(String::as_str);
         let flags = common.into_iter().chain(place).chain(flags.iter().copied());
         workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
