@@ -1,6 +1,6 @@
 //! A device whose messages a gateway waits for, on a socket or in a poll.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use nats::{
     mux::{FlushError, Subscription},
@@ -66,8 +66,7 @@ impl App {
 
 /// The moment of the wall clock on the timers' clock.
 pub(crate) fn until(moment: Micros) -> Instant {
-    let left = moment.0.saturating_sub(Micros::now().0);
-    Instant::now() + Duration::from_micros(u64::try_from(left).unwrap_or(0))
+    Instant::now() + moment.since(Micros::now())
 }
 
 impl From<AuthError> for ListenError {

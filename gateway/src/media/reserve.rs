@@ -1,7 +1,5 @@
 //! An upload is reserved.
 
-use std::time::Duration;
-
 use schemas::{
     ErrorCode, Millis, UserId,
     http::{NewMedia, Reservation, UploadMethod, UploadRequest},
@@ -86,7 +84,8 @@ impl App {
         })?;
         let resumable = format!("{base}/v1/media/{id}/upload?token={token}");
         let object = Object { media: id, part: Part::Upload };
-        let signed = self.objects.sign_upload(object, &media.mime, media.size, left(expires));
+        let signed =
+            self.objects.sign_upload(object, &media.mime, media.size, expires.since(Millis::now()));
         let (url, headers) = match signed {
             Some(signed) => {
                 // Nobody tells when it is there: the worker has to look.
@@ -106,11 +105,5 @@ impl App {
 
 /// When an upload that is not finished is forgotten.
 pub(super) fn upload_ends(media: &Media) -> Millis {
-    let life = i64::try_from(UPLOAD_LIFE.as_millis()).unwrap_or(i64::MAX);
-    Millis(media.created.0.saturating_add(life))
-}
-
-fn left(expires: Millis) -> Duration {
-    let left = expires.0.saturating_sub(Millis::now().0);
-    Duration::from_millis(u64::try_from(left).unwrap_or_default())
+    media.created.plus(UPLOAD_LIFE)
 }

@@ -1,5 +1,7 @@
 //! What is told of an upload.
 
+use std::time::Duration;
+
 use schemas::{
     MediaId, Millis, UserId,
     http::{MediaInfo, MediaState as Shown},
@@ -12,7 +14,7 @@ use store::{
 use super::{no_such_media, reserve::upload_ends};
 use crate::{app::App, session::Refusal};
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl App {
     /// What has become of an upload, as of now, for somebody who may read it.
@@ -73,7 +75,6 @@ impl App {
     }
 
     fn goes(&self, media: &Media) -> Millis {
-        let days = i64::from(self.config.media.media_days);
-        Millis(media.created.0.saturating_add(days * DAY_MS))
+        media.created.plus(DAY * self.config.media.media_days)
     }
 }

@@ -150,7 +150,7 @@ impl Arrivals {
 
     /// When it is looked for again.
     fn wait_for(&self, media: &Media, now: Millis) -> Verdict {
-        let age = age(media.created, now);
+        let age = now.since(media.created);
         let next = LOOKED_FOR.iter().find(|(younger_than, _)| age < *younger_than);
         match next {
             Some((_, pause)) if age < self.patience => Verdict::Later(*pause),
@@ -179,7 +179,7 @@ impl Arrivals {
                 (MediaChange::Reject { reason }, kind)
             }
             // Whoever waits for it has to hear something in the end.
-            Err(Fault::Ours(error)) if age(since, Millis::now()) >= self.patience => {
+            Err(Fault::Ours(error)) if Millis::now().since(since) >= self.patience => {
                 error!(media = %id, owner = %media.owner, %error, "not examined in time, rejected");
                 (MediaChange::Reject { reason: NOT_EXAMINED.into() }, "late")
             }
@@ -223,10 +223,6 @@ impl Arrivals {
     async fn delete(&self, media: MediaId, part: Part) -> Result<(), Unavailable> {
         self.objects.delete(Object { media, part }).await.map_err(Unavailable::new)
     }
-}
-
-fn age(since: Millis, now: Millis) -> Duration {
-    Duration::from_millis(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0))
 }
 
 impl Handler for Arrivals {

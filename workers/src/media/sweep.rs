@@ -110,14 +110,14 @@ impl Sweep {
     }
 
     async fn sweep(&mut self, now: Millis, swept: &mut Swept) -> Result<(), Unavailable> {
-        let expired = before(now, self.lifetime);
+        let expired = now.minus(self.lifetime);
         let missed = std::mem::take(&mut self.missed);
         self.each(missed, expired, swept).await;
         for index in 0..self.passes.len() {
             self.passes[index].begin(now);
             loop {
                 let Pass { age, place, .. } = &self.passes[index];
-                let page = self.directory.media_before(before(now, *age), place.as_ref(), PAGE);
+                let page = self.directory.media_before(now.minus(*age), place.as_ref(), PAGE);
                 let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
                 let Some(next) = next else { break };
                 let ids = media.iter().map(|media| media.id).collect();
@@ -226,7 +226,7 @@ impl Sweep {
 impl Pass {
     /// Goes on, or begins anew.
     fn begin(&mut self, now: Millis) {
-        if self.began < before(now, ANEW) {
+        if self.began < now.minus(ANEW) {
             (self.began, self.place) = (now, None);
         }
     }
@@ -241,11 +241,6 @@ impl Reason {
             Self::Expired => "expired",
         }
     }
-}
-
-/// So long before that time.
-fn before(now: Millis, age: Duration) -> Millis {
-    Millis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// What there is of media in the store, as far as the record says.

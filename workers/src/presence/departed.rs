@@ -6,9 +6,9 @@ use nats::{receipts::PutError, sessions::Registered, subject::lease_gateway};
 use schemas::{GatewayId, Micros, Millis, event::SessionMark};
 use tracing::{info, warn};
 
-use super::{delivery, stores::Nats};
+use super::stores::Nats;
 use crate::{
-    runner::{Handler, Turn, Undecodable, Verdict},
+    runner::{Delivery, Handler, Turn, Undecodable, Verdict},
     unavailable::Unavailable,
 };
 
@@ -33,7 +33,7 @@ impl Handler for Departures {
     fn decode(&self, message: &jetstream::Message) -> Result<LeaseChange, Undecodable> {
         let gateway = lease_gateway(&message.subject);
         let gateway = gateway.ok_or_else(|| Undecodable::new("not the key of a lease"))?;
-        let (stored, _) = delivery(message)?;
+        let Delivery { stored, .. } = Delivery::of(message)?;
         Ok(LeaseChange { gateway, lives: !message.payload.is_empty(), stored })
     }
 

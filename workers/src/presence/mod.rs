@@ -23,7 +23,7 @@ use self::{
     ledger::Ledger,
     stores::{Bucket, Registry},
 };
-use crate::runner::{Handler, Turn, Undecodable, Verdict};
+use crate::runner::{Delivery, Handler, Turn, Undecodable, Verdict};
 
 /// Users looked at together.
 const AT_ONCE: usize = 64;
@@ -78,7 +78,7 @@ impl<R: Registry, B: Bucket> Handler for Presence<R, B> {
         let seat = Seat::parse(&message.subject);
         let seat = seat.ok_or_else(|| Undecodable::new("not the key of a session"))?;
         let mark = serde_json::from_slice(&message.payload).map_err(Undecodable::new)?;
-        let (stored, deliveries) = delivery(message)?;
+        let Delivery { stored, deliveries, .. } = Delivery::of(message)?;
         Ok(Change { seat, mark, stored, deliveries })
     }
 
@@ -93,17 +93,9 @@ impl<R: Registry, B: Bucket> Handler for Presence<R, B> {
 impl Change {
     /// What is left of this time since the change.
     fn left_of(&self, grace: Duration) -> Option<Duration> {
-        let age = u64::try_from(Millis::now().0 - self.stored.0).unwrap_or(0);
-        let left = grace.saturating_sub(Duration::from_millis(age));
+        let left = grace.saturating_sub(Millis::now().since(self.stored));
         (self.deliveries < PATIENCE && !left.is_zero()).then_some(left)
     }
-}
-
-/// When an event was stored, and how often it has come.
-fn delivery(message: &jetstream::Message) -> Result<(Millis, i64), Undecodable> {
-    let info = message.info().map_err(Undecodable::new)?;
-    let millis = info.published.unix_timestamp_nanos() / 1_000_000;
-    Ok((Millis(i64::try_from(millis).unwrap_or(i64::MAX)), info.delivered))
 }
 
 fn verdict(user: UserId, outcome: Result<(), impl fmt::Display>) -> Verdict {

@@ -72,9 +72,9 @@ impl Nats {
     /// Whether no worker has noted the gateways' signs of life for so long that
     /// ends of sessions may have been forgotten.
     async fn nobody_looked(&self) -> Result<bool, Unavailable> {
-        let long_ago = Millis::now().0 - millis(SESSION_MARKER_AGE / 2);
+        let long_ago = Millis::now().minus(SESSION_MARKER_AGE / 2);
         for gateway in self.leases.live().await? {
-            if self.last_alive(gateway).await?.is_none_or(|Millis(alive)| alive < long_ago) {
+            if self.last_alive(gateway).await?.is_none_or(|alive| alive < long_ago) {
                 return Ok(true);
             }
         }
@@ -110,8 +110,4 @@ impl Nats {
         };
         ledger.left(present.user, alive.unwrap_or_else(Millis::now)).await
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

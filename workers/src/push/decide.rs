@@ -14,13 +14,13 @@ use schemas::{
 
 /// A notification for messages that came after one that the device has not
 /// reacted to.
-pub(super) const FIRST_REPEAT: Duration = Duration::from_secs(30);
+const FIRST_REPEAT: Duration = Duration::from_secs(30);
 /// Each further one comes after twice the time, up to this.
 pub(super) const LONGEST_REPEAT: Duration = Duration::from_secs(15 * 60);
 /// Who sends has to be done by then, or another sends again. Longer than any
 /// request to a provider may take, shorter than the time after which the
 /// message comes to another worker.
-pub(super) const CLAIM: Duration = Duration::from_secs(25);
+const CLAIM: Duration = Duration::from_secs(25);
 /// How often whoever waits for another's notification looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Who waits on behalf of a chat is late by so much: another does.
@@ -80,11 +80,11 @@ pub(super) fn decide(seq: u64, record: Option<&PushRecord>, gone: bool, now: Mil
     }
     let due = match record.next {
         Some(next) if next.seq == seq => next.at,
-        Some(next) if now <= later(next.at, OVERDUE) => return Decision::Left,
+        Some(next) if now <= next.at.plus(OVERDUE) => return Decision::Left,
         Some(_) => now,
-        None => later(record.at, repeat_after(record.repeats)),
+        None => record.at.plus(repeat_after(record.repeats)),
     };
-    let wait = until(due, now);
+    let wait = due.since(now);
     if wait.is_zero() {
         return Decision::Claim(claim(record, seq, now));
     }
@@ -111,23 +111,16 @@ pub(super) fn sent(claimed: &PushRecord, seq: u64, newest: u64, now: Millis) -> 
     }
 }
 
-/// The record after one that failed, and is to be tried again after this.
-pub(super) fn failed(claimed: &PushRecord, seq: u64, pause: Duration, now: Millis) -> PushRecord {
-    let next = Some(NextPush { seq, at: later(now, pause) });
-    let failures = claimed.failures.saturating_add(1);
-    PushRecord { claimed: None, next, failures, ..*claimed }
+/// The record after one that is to be sent later, for no fault of its own.
+pub(super) fn held(claimed: &PushRecord, seq: u64, pause: Duration, now: Millis) -> PushRecord {
+    let next = Some(NextPush { seq, at: now.plus(pause) });
+    PushRecord { claimed: None, next, ..*claimed }
 }
 
-/// The record after one that is to be sent later for no fault of its own, and
-/// after which pause.
-pub(super) fn held(
-    claimed: &PushRecord,
-    seq: u64,
-    pause: Duration,
-    now: Millis,
-) -> (PushRecord, Duration) {
-    let next = Some(NextPush { seq, at: later(now, pause) });
-    (PushRecord { claimed: None, next, ..*claimed }, pause)
+/// The record after one that failed, and is to be tried again after this.
+pub(super) fn failed(claimed: &PushRecord, seq: u64, pause: Duration, now: Millis) -> PushRecord {
+    let failures = claimed.failures.saturating_add(1);
+    PushRecord { failures, ..held(claimed, seq, pause, now) }
 }
 
 /// The record after it turned out that there is nobody to be woken yet: the
@@ -146,7 +139,7 @@ pub(super) fn needless(claimed: &PushRecord, delivered: Option<u64>) -> PushReco
 fn claim(record: &PushRecord, seq: u64, now: Millis) -> PushRecord {
     // Should nobody finish it, this message still waits on behalf of the chat.
     let next = Some(NextPush { seq, at: now });
-    PushRecord { claimed: Some(later(now, CLAIM)), next, ..*record }
+    PushRecord { claimed: Some(now.plus(CLAIM)), next, ..*record }
 }
 
 fn is_claimed(record: &PushRecord, now: Millis) -> bool {
@@ -156,14 +149,6 @@ fn is_claimed(record: &PushRecord, now: Millis) -> bool {
 fn repeat_after(repeats: u32) -> Duration {
     let doubled = 1_u32.checked_shl(repeats.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_REPEAT.saturating_mul(doubled).min(LONGEST_REPEAT)
-}
-
-fn later(at: Millis, by: Duration) -> Millis {
-    Millis(at.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
-}
-
-fn until(at: Millis, now: Millis) -> Duration {
-    Duration::from_millis(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl World {
             self.record = Some(if seq.is_multiple_of(2) {
                 failed(claimed, seq, pause, now)
             } else {
-                held(claimed, seq, pause, now).0
+                held(claimed, seq, pause, now)
             });
             self.again(seq, pause);
         } else {

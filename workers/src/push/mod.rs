@@ -28,7 +28,7 @@ use self::{
     worth::{Worth, worth},
 };
 use crate::{
-    runner::{Handler, Turn, Undecodable, Verdict},
+    runner::{Delivery, Handler, Turn, Undecodable, Verdict},
     unavailable::{Unavailable, Unwritten},
 };
 
@@ -241,13 +241,12 @@ impl Push {
                     (sent, Verdict::Done)
                 } else {
                     // It is woken in another way by now.
-                    let (record, pause) = decide::held(&claimed.record, seq, CROWDED, now);
-                    (record, Verdict::Later(pause))
+                    (decide::held(&claimed.record, seq, CROWDED, now), Verdict::Later(CROWDED))
                 }
             }
             Outcome::Later(Some(pause)) => {
-                let (record, pause) = decide::held(&claimed.record, seq, spread(pause), now);
-                (record, Verdict::Later(pause))
+                let pause = spread(pause);
+                (decide::held(&claimed.record, seq, pause, now), Verdict::Later(pause))
             }
             Outcome::Later(None) => {
                 let pause = backoff(claimed.record.failures.saturating_add(1));
@@ -277,7 +276,8 @@ impl Push {
             return Ok(self.is_connected(user, device).await?.then_some(GRACE));
         }
         let since = self.sessions.connected_since(user, device).await?;
-        let left = since.map(|since| GRACE.saturating_sub(age.min(age_of(since.into()))));
+        let left =
+            since.map(|since| GRACE.saturating_sub(age.min(Millis::now().since(since.into()))));
         Ok(left.filter(|left| !left.is_zero()))
     }
 
@@ -311,15 +311,8 @@ impl Handler for Push {
     fn decode(&self, message: &jetstream::Message) -> Result<Waiting, Undecodable> {
         let inbox = subject::inbox_of(&message.subject);
         let (user, device) = inbox.ok_or_else(|| Undecodable::new("not an inbox"))?;
-        let info = message.info().map_err(Undecodable::new)?;
-        let stored = info.published.unix_timestamp_nanos() / 1_000_000;
-        Ok(Waiting {
-            user,
-            device,
-            seq: info.stream_sequence,
-            stored: Millis(i64::try_from(stored).unwrap_or(i64::MAX)),
-            deliveries: info.delivered,
-        })
+        let Delivery { seq, stored, deliveries } = Delivery::of(message)?;
+        Ok(Waiting { user, device, seq, stored, deliveries })
     }
 
     async fn handle(&self, waiting: &[Waiting], turn: Turn) -> Vec<Verdict> {
@@ -338,12 +331,8 @@ impl Handler for Push {
 
 impl Waiting {
     fn age(&self) -> Duration {
-        age_of(self.stored)
+        Millis::now().since(self.stored)
     }
-}
-
-fn age_of(at: Millis) -> Duration {
-    Duration::from_millis(u64::try_from(Millis::now().0.saturating_sub(at.0)).unwrap_or(0))
 }
 
 /// The same pause or up to half as long again, so that those who were held back

@@ -18,6 +18,7 @@ use std::{
 
 use async_nats::jetstream;
 use nats::Bus;
+use schemas::Millis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -78,6 +79,29 @@ pub(crate) struct Undecodable(String);
 impl Undecodable {
     pub(crate) fn new(reason: impl ToString) -> Self {
         Self(reason.to_string())
+    }
+}
+
+/// What the server tells of an event besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    /// Its position in the stream.
+    pub(crate) seq: u64,
+    /// When it was stored, by the server's clock.
+    pub(crate) stored: Millis,
+    /// How often it has come, this time among them.
+    pub(crate) deliveries: i64,
+}
+
+impl Delivery {
+    pub(crate) fn of(message: &jetstream::Message) -> Result<Self, Undecodable> {
+        let info = message.info().map_err(Undecodable::new)?;
+        let stored = info.published.unix_timestamp_nanos() / 1_000_000;
+        Ok(Self {
+            seq: info.stream_sequence,
+            stored: Millis(i64::try_from(stored).unwrap_or(i64::MAX)),
+            deliveries: info.delivered,
+        })
     }
 }
 
