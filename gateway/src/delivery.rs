@@ -15,7 +15,6 @@ use store::Audience;
 
 use crate::{
     app::App,
-    media::media_of,
     roster::Entry,
     session::{Identity, Refusal},
 };
@@ -47,16 +46,16 @@ impl App {
         if mine.has_blocked(peer) {
             return Err(Refusal::new(ErrorCode::Blocked, "you have blocked this user"));
         }
-        if let Some(media) = media_of(send) {
-            let is_stored = !theirs.has_blocked(me.user);
-            let to = is_stored.then_some(Audience::User(peer));
+        let is_blocked = theirs.has_blocked(me.user);
+        if let Some(media) = send.body.media() {
+            let to = (!is_blocked).then_some(Audience::User(peer));
             self.pass_on(me.user, media, to).await?;
         }
         let copy =
             |chat| Copy { from: me.user, id: &send.id, stored: encode(send, chat, me.user, ts) };
         let to_peer = async {
             // A blocked sender sees an ordinary `sent`, and nothing is stored.
-            if theirs.has_blocked(me.user) {
+            if is_blocked {
                 return Ok(None);
             }
             let copy = copy(ChatId::User(me.user));

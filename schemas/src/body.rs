@@ -202,6 +202,21 @@ impl RawBody {
         self.0.get()
     }
 
+    /// The upload that a `media` body brings along. It is asked of every message,
+    /// and copies nothing.
+    pub fn media(&self) -> Option<MediaId> {
+        #[derive(Deserialize)]
+        struct Brings<'a> {
+            #[serde(borrow)]
+            kind: Cow<'a, str>,
+            #[serde(borrow)]
+            media: Option<Cow<'a, str>>,
+        }
+        // Another kind may have a field of that name, of whatever type.
+        let Brings { kind, media } = serde_json::from_str(self.get()).ok()?;
+        if kind == "media" { media?.parse().ok() } else { None }
+    }
+
     /// Parses the text into its typed form.
     ///
     /// # Errors

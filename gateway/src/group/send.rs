@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     app::App,
-    media::media_of,
     roster::Entry,
     session::{Identity, Refusal},
 };
@@ -64,7 +63,7 @@ impl App {
         let others = membership.members().len() - 1;
         self.limits.copies.take_many(me.user, u32::try_from(others).unwrap_or(u32::MAX))?;
         let recipients = self.recipients(&membership).await?;
-        if let Some(media) = media_of(send) {
+        if let Some(media) = send.body.media() {
             self.pass_on(me.user, media, Some(Audience::Group(group))).await?;
         }
         let parcel = parcel(send, group, me.user, ts);

@@ -18,11 +18,7 @@ use store::{MediaError, MediaRefusal, objects::ObjectError};
 
 pub(crate) use self::incoming::Piece;
 pub use self::options::{MediaOptions, MediaTypes};
-pub(crate) use self::{
-    intake::Intake,
-    options::essence,
-    sending::{Sharing, media_of},
-};
+pub(crate) use self::{intake::Intake, options::essence, sending::Sharing};
 use crate::session::Refusal;
 
 pub(crate) fn no_such_media() -> Refusal {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use moka::future::Cache;
-use schemas::{Body, ErrorCode, GroupId, MediaId, UserId, client::Send};
+use schemas::{ErrorCode, GroupId, MediaId, UserId};
 use store::{Audience, Media, MediaState};
 
 use super::no_such_media;
@@ -26,14 +26,6 @@ pub(crate) struct Sharing {
     shares: Cache<(MediaId, Audience), ()>,
     /// In which group they are who read media that were sent there.
     pub(super) through: Cache<(UserId, MediaId), GroupId>,
-}
-
-/// The media that a message brings along.
-pub(crate) fn media_of(send: &Send) -> Option<MediaId> {
-    match send.body.typed() {
-        Ok(Body::Media(media)) => Some(media.media),
-        _ => None,
-    }
 }
 
 impl Sharing {

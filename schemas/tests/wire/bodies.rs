@@ -60,6 +60,8 @@ fn each_kind() {
     for (body, text) in bodies().iter().zip(texts) {
         assert_eq!(&serde_json::from_str::<Body>(&text).unwrap(), body);
         assert_eq!(&RawBody::from(body).typed().unwrap(), body);
+        let brings = if let Body::Media(media) = body { Some(media.media) } else { None };
+        assert_eq!(RawBody::from(body).media(), brings);
         let from_client = Frame::parse(&send(&text));
         assert_eq!(from_client.is_err(), matches!(body, Body::Event(_)), "{text}");
     }
