@@ -70,6 +70,11 @@ pub enum Part {
     Thumbnail,
 }
 
+impl Part {
+    /// Every one there may be.
+    pub const ALL: [Self; 3] = [Self::Upload, Self::Content, Self::Thumbnail];
+}
+
 /// An object that is being read.
 pub struct Reading {
     /// The size of the whole object, in bytes.
@@ -201,6 +206,19 @@ impl Objects {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes all that there is of a media id, also what has come in of an
+    /// upload that is not finished. There need not be any.
+    ///
+    /// # Errors
+    /// When the store is unavailable; the same again removes what is left.
+    pub async fn remove(&self, media: MediaId) -> Result<(), ObjectError> {
+        self.abandon(media).await?;
+        for part in Part::ALL {
+            self.delete(Object { media, part }).await?;
+        }
+        Ok(())
     }
 
     /// Whether the store signs addresses, so that bytes go there and come from

@@ -16,7 +16,7 @@ pub use self::receiving::{
     an_upload_is_abandoned, an_upload_is_completed_again,
     an_upload_takes_its_next_byte_and_no_other,
 };
-use super::{Object, ObjectError, Objects, Part};
+use super::{Begin, Object, ObjectError, Objects, Part};
 
 /// More than any piece in which objects are written.
 const LARGE: usize = 6 * 1024 * 1024 + 12_345;
@@ -35,6 +35,7 @@ macro_rules! objects_contract {
             a_later_object_replaces_an_earlier_one,
             objects_are_moved,
             objects_are_deleted,
+            all_of_a_media_id_is_removed,
             the_absent_is_not_there,
             an_upload_comes_in,
             an_upload_goes_on_where_it_was_cut_off,
@@ -108,8 +109,7 @@ pub async fn a_part_is_read(objects: Objects) {
 /// Each file of each media is its own.
 pub async fn parts_and_media_are_told_apart(objects: Objects) {
     let media = [MediaId::mint(), MediaId::mint()];
-    let parts = [Part::Upload, Part::Content, Part::Thumbnail];
-    let all = media.iter().flat_map(|media| parts.map(|part| Object { media: *media, part }));
+    let all = media.iter().flat_map(|media| Part::ALL.map(|part| Object { media: *media, part }));
     let all: Vec<Object> = all.collect();
     for (number, object) in all.iter().enumerate() {
         store(&objects, *object, &bytes(number + 1), 64).await;
@@ -166,6 +166,31 @@ pub async fn objects_are_deleted(objects: Objects) {
         assert_eq!(objects.size(object).await.expect("asks"), None);
     }
     assert_eq!(objects.size(other).await.expect("asks"), Some(10));
+}
+
+/// And of no other; also what is still coming in.
+pub async fn all_of_a_media_id_is_removed(objects: Objects) {
+    let ids @ [media, other] = [MediaId::mint(), MediaId::mint()];
+    let bytes = bytes(LARGE);
+    for media in ids {
+        let receiving = objects.receive(media, LARGE as u64 + 1, Begin::Anew).await;
+        let mut receiving = receiving.expect("takes an upload");
+        receiving.write(bytes.clone()).await.expect("takes bytes");
+        receiving.pause().await.expect("pauses");
+        for part in Part::ALL {
+            store(&objects, Object { media, part }, &bytes, LARGE).await;
+        }
+    }
+    for _ in 0..2 {
+        objects.remove(media).await.expect("removes");
+        for (media, is_there) in [(media, false), (other, true)] {
+            for part in Part::ALL {
+                let size = objects.size(Object { media, part }).await.expect("asks");
+                assert_eq!(size.is_some(), is_there, "{part:?}");
+            }
+            assert_eq!(objects.come_in(media).await.expect("asks") > 0, is_there);
+        }
+    }
 }
 
 /// Whatever is asked of it.

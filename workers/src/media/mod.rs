@@ -113,7 +113,8 @@ impl Arrivals {
         for _ in 0..LOOKS {
             let Some(media) = self.directory.media_fresh(id).await.map_err(Unavailable::new)?
             else {
-                self.remove(id).await?;
+                // What is left of it is nobody's any more.
+                self.objects.remove(id).await.map_err(Unavailable::new)?;
                 return Ok(Verdict::Done);
             };
             match media.state {
@@ -204,24 +205,12 @@ impl Arrivals {
         }
     }
 
-    /// Removes what is left of an upload that nobody knows any more.
-    async fn remove(&self, media: MediaId) -> Result<(), Unavailable> {
-        self.remove_upload(media).await?;
-        for part in [Part::Content, Part::Thumbnail] {
-            self.delete(media, part).await?;
-        }
-        Ok(())
-    }
-
     /// Removes the upload itself, which may say where a picture was taken, and
     /// what a gateway left that died before it forgot how it came in.
     async fn remove_upload(&self, media: MediaId) -> Result<(), Unavailable> {
         self.objects.abandon(media).await.map_err(Unavailable::new)?;
-        self.delete(media, Part::Upload).await
-    }
-
-    async fn delete(&self, media: MediaId, part: Part) -> Result<(), Unavailable> {
-        self.objects.delete(Object { media, part }).await.map_err(Unavailable::new)
+        let upload = Object { media, part: Part::Upload };
+        self.objects.delete(upload).await.map_err(Unavailable::new)
     }
 }
 

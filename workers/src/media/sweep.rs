@@ -11,10 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use metrics::counter;
 use rand::RngExt as _;
 use schemas::{MediaId, Millis};
-use store::{
-    Audience, Directory, Media, MediaPage, MediaPlace, MediaState, Objects,
-    objects::{Object, Part},
-};
+use store::{Audience, Directory, Media, MediaPage, MediaPlace, MediaState, Objects};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -164,11 +161,7 @@ impl Sweep {
         // Another worker's sweep was faster.
         let Some(media) = media else { return Ok(None) };
         let Some(reason) = self.reason(&media, expired).await? else { return Ok(None) };
-        self.objects.abandon(id).await.map_err(Unavailable::new)?;
-        for part in [Part::Upload, Part::Content, Part::Thumbnail] {
-            let object = Object { media: id, part };
-            self.objects.delete(object).await.map_err(Unavailable::new)?;
-        }
+        self.objects.remove(id).await.map_err(Unavailable::new)?;
         self.directory.delete_media(id).await.map_err(Unavailable::new)?;
         let bytes = bytes(&media);
         let reason = reason.name();
