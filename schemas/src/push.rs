@@ -60,10 +60,34 @@ impl WebPushKeys {
 
 /// Bytes of the longest FCM registration token.
 pub const FCM_TOKEN_MAX: usize = 4_096;
-/// Digits of the longest APNs device token.
+/// Digits of the longest APNs device token: Apple gives no length, and says not to
+/// rely on one.
 pub const APNS_TOKEN_MAX: usize = 200;
 /// Bytes of the longest APNs topic.
 pub const APNS_TOPIC_MAX: usize = 155;
+
+/// What a point that is written out begins with (SEC 1 §2.3.3).
+const UNCOMPRESSED: u8 = 4;
+
+/// Why a target cannot be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// A server is not to send there.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// They encrypt nothing.
+    #[error("keys: p256dh is 65 bytes and auth is 16 bytes, in base64url")]
+    Keys,
+    /// It cannot be FCM's.
+    #[error("token: 1 to {FCM_TOKEN_MAX} visible ASCII characters")]
+    FcmToken,
+    /// It cannot be APNs's.
+    #[error("token: 1 to {APNS_TOKEN_MAX} hexadecimal digits")]
+    ApnsToken,
+    /// It is no bundle id.
+    #[error("topic: a bundle id, 1 to {APNS_TOPIC_MAX} letters, digits, `-`, `.` and `_`")]
+    ApnsTopic,
+}
 
 /// Browsers leave the padding out, some libraries do not.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -72,6 +96,33 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl PushTarget {
+    /// Checks what can be said of a target without asking anybody; of an endpoint
+    /// as [`check_endpoint`] does. Who registers one and who sends to it ask this.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn check(&self, allow_loopback: bool) -> Result<(), TargetError> {
+        match self {
+            Self::Webpush { endpoint, keys } => {
+                check_endpoint(endpoint, allow_loopback)?;
+                let is_point = keys.bytes().is_some_and(|(point, _)| point[0] == UNCOMPRESSED);
+                if is_point { Ok(()) } else { Err(TargetError::Keys) }
+            }
+            Self::Fcm { token } => {
+                let is_token = consists_of(token, FCM_TOKEN_MAX, |byte| byte.is_ascii_graphic());
+                if is_token { Ok(()) } else { Err(TargetError::FcmToken) }
+            }
+            Self::Apns { token, topic } => {
+                if !consists_of(token, APNS_TOKEN_MAX, |byte| byte.is_ascii_hexdigit()) {
+                    return Err(TargetError::ApnsToken);
+                }
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+                let is_topic = consists_of(topic, APNS_TOPIC_MAX, plain);
+                if is_topic { Ok(()) } else { Err(TargetError::ApnsTopic) }
+            }
+        }
+    }
+
     /// The provider's name in logs and metrics.
     pub fn provider(&self) -> &'static str {
         match self {
@@ -80,6 +131,11 @@ impl PushTarget {
             Self::Apns { .. } => "apns",
         }
     }
+}
+
+/// It becomes a part of a request's path, a header or its body.
+fn consists_of(text: &str, longest: usize, of: impl Fn(u8) -> bool) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(of)
 }
 
 /// Whoever has an endpoint or a token can use it: no log shows one.

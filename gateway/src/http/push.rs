@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use schemas::{
-    DeviceId, ErrorCode, PushTarget,
-    http::VapidKey,
-    push::{APNS_TOKEN_MAX, APNS_TOPIC_MAX, FCM_TOKEN_MAX, check_endpoint},
-};
+use schemas::{DeviceId, ErrorCode, PushTarget, UserId, http::VapidKey};
 use store::DirectoryError;
 
 use super::{
@@ -24,7 +20,8 @@ pub(super) async fn set(
     JsonBody(target): JsonBody<PushTarget>,
 ) -> Result<StatusCode, HttpError> {
     app.limits.changes.take(me.user)?;
-    check(&target, app.config.push_allow_loopback)?;
+    let checked = target.check(app.config.push_allow_loopback);
+    checked.map_err(|error| HttpError::invalid(error.to_string()))?;
     store(&app, me.user, device, Some(target)).await
 }
 
@@ -52,7 +49,7 @@ pub(super) async fn vapid(State(app): State<Arc<App>>) -> Result<Json<VapidKey>,
 
 async fn store(
     app: &App,
-    user: schemas::UserId,
+    user: UserId,
     device: DeviceId,
     target: Option<PushTarget>,
 ) -> Result<StatusCode, HttpError> {
@@ -65,42 +62,4 @@ async fn store(
     }
     app.changed(user).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What can be said of a target without asking anybody.
-fn check(target: &PushTarget, allow_loopback: bool) -> Result<(), HttpError> {
-    match target {
-        PushTarget::Webpush { endpoint, keys } => {
-            check_endpoint(endpoint, allow_loopback)
-                .map_err(|error| HttpError::invalid(error.to_string()))?;
-            if keys.bytes().is_none_or(|(point, _)| point[0] != UNCOMPRESSED) {
-                return Err(HttpError::invalid(
-                    "keys: p256dh is 65 bytes and auth is 16 bytes, in base64url",
-                ));
-            }
-        }
-        PushTarget::Fcm { token } => {
-            if !is_token(token, FCM_TOKEN_MAX) {
-                return Err(HttpError::invalid("token: 1 to 4,096 visible ASCII characters"));
-            }
-        }
-        PushTarget::Apns { token, topic } => {
-            let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !is_hex || !is_token(token, APNS_TOKEN_MAX) {
-                return Err(HttpError::invalid("token: 1 to 200 hexadecimal digits"));
-            }
-            if !is_token(topic, APNS_TOPIC_MAX) {
-                return Err(HttpError::invalid("topic: the app's bundle id, up to 155 characters"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What a point that is written out begins with (SEC 1 §2.3.3).
-const UNCOMPRESSED: u8 = 4;
-
-/// It becomes a part of a request's path or a header.
-fn is_token(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
