@@ -81,20 +81,22 @@ impl Circuit {
         Self { width, in_flight: 0, phase: Phase::Unproven, failures: 0, pauses: 0, epoch: 0 }
     }
 
-    /// Asks for one request.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Held> {
+    /// Why a request would not be let through now, if it would not.
+    pub(super) fn held(&self, now: Instant) -> Option<Held> {
         let places = match self.phase {
             Phase::Unproven => UNPROVEN.min(self.width),
-            Phase::Closed | Phase::Open { .. } => self.width,
-            Phase::Probing => return Err(Held::Open(SOON)),
+            Phase::Closed => self.width,
+            Phase::Open { until } if now < until => return Some(Held::Open(until - now)),
+            Phase::Open { .. } => self.width,
+            Phase::Probing => return Some(Held::Open(SOON)),
         };
-        if let Phase::Open { until } = self.phase
-            && now < until
-        {
-            return Err(Held::Open(until - now));
-        }
-        if self.in_flight >= places {
-            return Err(Held::Full(SOON));
+        (self.in_flight >= places).then_some(Held::Full(SOON))
+    }
+
+    /// Asks for one request.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Held> {
+        if let Some(held) = self.held(now) {
+            return Err(held);
         }
         if matches!(self.phase, Phase::Open { .. }) {
             self.turn(Phase::Probing);

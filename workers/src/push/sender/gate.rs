@@ -46,16 +46,22 @@ pub(super) struct Pass {
 
 impl Gate {
     pub(super) fn new(provider: &'static str, name: &str, options: &PushOptions) -> Arc<Self> {
-        let width = options.push_at_once.get() as usize;
+        Self::of_width(provider, name, options.push_at_once.get() as usize)
+    }
+
+    fn of_width(provider: &'static str, name: &str, width: usize) -> Arc<Self> {
         Arc::new(Self { provider, name: name.into(), circuit: Mutex::new(Circuit::new(width)) })
     }
 
     pub(super) fn enter(self: &Arc<Self>) -> Result<Pass, Failure> {
-        match self.circuit().admit(Instant::now()) {
-            Ok(ticket) => Ok(Pass { gate: self.clone(), ticket: Some(ticket), among: None }),
-            Err(Held::Full(wait)) => Err(Failure::Held("full", wait)),
-            Err(Held::Open(wait)) => Err(Failure::Held("circuit_open", wait)),
-        }
+        let ticket = self.circuit().admit(Instant::now())?;
+        Ok(Pass { gate: self.clone(), ticket: Some(ticket), among: None })
+    }
+
+    /// How long a request would be held back now. Asking takes no place.
+    pub(super) fn held(&self) -> Option<Duration> {
+        let (Held::Full(wait) | Held::Open(wait)) = self.circuit().held(Instant::now())?;
+        Some(wait)
     }
 
     fn settle(&self, ticket: Ticket, ending: Ending) {
@@ -80,6 +86,15 @@ impl Gate {
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Held> for Failure {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Full(wait) => Self::Held("full", wait),
+            Held::Open(wait) => Self::Held("circuit_open", wait),
+        }
     }
 }
 
@@ -116,7 +131,7 @@ impl Drop for Pass {
 
 /// The gates to Web Push services, by their origin.
 pub(super) struct Gates {
-    options: PushOptions,
+    width: usize,
     gates: Cache<String, Arc<Gate>>,
     among: Arc<Semaphore>,
 }
@@ -124,7 +139,7 @@ pub(super) struct Gates {
 impl Gates {
     pub(super) fn new(options: &PushOptions) -> Self {
         Self {
-            options: options.clone(),
+            width: options.push_at_once.get() as usize,
             gates: Cache::builder().max_capacity(SERVICES).time_to_idle(IDLE).build(),
             among: Arc::new(Semaphore::new(WITH_SERVICES)),
         }
@@ -134,9 +149,17 @@ impl Gates {
         let full = |_| Failure::Held("full", SOON);
         let among = self.among.clone().try_acquire_owned().map_err(full)?;
         let gate =
-            self.gates.get_with_by_ref(origin, || Gate::new(provider, origin, &self.options));
+            self.gates.get_with_by_ref(origin, || Gate::of_width(provider, origin, self.width));
         let mut pass = gate.enter()?;
         pass.among = Some(among);
         Ok(pass)
+    }
+
+    /// How long a request to that origin would be held back now.
+    pub(super) fn held(&self, origin: &str) -> Option<Duration> {
+        if self.among.available_permits() == 0 {
+            return Some(SOON);
+        }
+        self.gates.get(origin)?.held()
     }
 }

@@ -20,14 +20,14 @@ mod options;
 mod provider;
 mod webpush;
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use schemas::{
     ChatId, DeviceId,
     push::{PREVIEW_MAX, PushPreview, PushTarget},
 };
 
-use self::{apns::Apns, fcm::Fcm, provider::Deliveries, webpush::WebPush};
+use self::{apns::Apns, failure::Failure, fcm::Fcm, provider::Deliveries, webpush::WebPush};
 pub use self::{
     backoff::backoff,
     failure::{Outcome, SetupError},
@@ -67,6 +67,7 @@ pub struct Senders {
     fcm: Option<Fcm>,
     apns: Option<Apns>,
     deliveries: Deliveries,
+    allow_loopback: bool,
 }
 
 impl Senders {
@@ -80,6 +81,7 @@ impl Senders {
             fcm: Fcm::new(options)?,
             apns: Apns::new(options)?,
             deliveries: Deliveries::new(options),
+            allow_loopback: options.push_allow_loopback,
         };
         tracing::info!(?senders, "push");
         Ok(senders)
@@ -88,40 +90,44 @@ impl Senders {
     /// Sends a notification, or says what became of it; within twice the time that
     /// a provider has to answer.
     pub async fn send(&self, target: &PushTarget, notification: &Notification) -> Outcome {
-        let mut notification = notification.clone();
-        if let Some(preview) = &mut notification.preview {
-            cut(&mut preview.text);
-        }
+        // It was checked when it was registered; the rules may have changed since.
+        let checked = target.check(self.allow_loopback);
+        let checked = checked.map_err(|error| Failure::refused(error.to_string()));
+        let notification = &notification.cut();
         let deliveries = &self.deliveries;
         match target {
             PushTarget::Webpush { endpoint, keys } => {
                 let (endpoint, keys) = (endpoint.clone(), keys.clone());
                 let browser = webpush::Subscription { endpoint, keys };
-                deliveries.deliver(self.webpush.as_ref(), &browser, &notification).await
+                let browser = checked.map(|()| &browser);
+                deliveries.deliver(self.webpush.as_ref(), browser, notification).await
             }
             PushTarget::Fcm { token } => {
-                deliveries.deliver(self.fcm.as_ref(), token, &notification).await
+                deliveries.deliver(self.fcm.as_ref(), checked.map(|()| token), notification).await
             }
             PushTarget::Apns { token, topic } => {
                 let device = apns::Device { token: token.clone(), topic: topic.clone() };
-                deliveries.deliver(self.apns.as_ref(), &device, &notification).await
+                let device = checked.map(|()| &device);
+                deliveries.deliver(self.apns.as_ref(), device, notification).await
             }
         }
     }
 
     /// Whether a notification for this target could be sent now. It may still be
-    /// held back when it is.
+    /// held back when it is. It is asked for every message that waits, so it takes
+    /// nothing that a notification could need.
     pub fn way(&self, target: &PushTarget) -> Way {
-        match target {
-            PushTarget::Webpush { endpoint, keys } => {
-                let (endpoint, keys) = (endpoint.clone(), keys.clone());
-                provider::way(self.webpush.as_ref(), &webpush::Subscription { endpoint, keys })
+        let held = match target {
+            PushTarget::Webpush { endpoint, .. } => {
+                self.webpush.as_ref().map(|webpush| webpush.held(endpoint))
             }
-            PushTarget::Fcm { token } => provider::way(self.fcm.as_ref(), token),
-            PushTarget::Apns { token, topic } => {
-                let device = apns::Device { token: token.clone(), topic: topic.clone() };
-                provider::way(self.apns.as_ref(), &device)
-            }
+            PushTarget::Fcm { .. } => self.fcm.as_ref().map(Fcm::held),
+            PushTarget::Apns { .. } => self.apns.as_ref().map(Apns::held),
+        };
+        match held {
+            None => Way::Absent,
+            Some(None) => Way::Open,
+            Some(Some(pause)) => Way::Held(pause),
         }
     }
 
@@ -139,6 +145,21 @@ impl fmt::Debug for Senders {
             .field("fcm", &self.fcm.is_some())
             .field("apns", &self.apns.is_some())
             .finish()
+    }
+}
+
+impl Notification {
+    /// The same with a text that a preview holds.
+    fn cut(&self) -> Cow<'_, Self> {
+        let is_long = |preview: &PushPreview| preview.text.len() > PREVIEW_MAX;
+        if !self.preview.as_ref().is_some_and(is_long) {
+            return Cow::Borrowed(self);
+        }
+        let mut shorter = self.clone();
+        if let Some(preview) = &mut shorter.preview {
+            cut(&mut preview.text);
+        }
+        Cow::Owned(shorter)
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
 use super::{
-    Notification, Outcome, Way, circuit::Ending, devices::Devices, failure::Failure, gate::Pass,
+    Notification, Outcome, circuit::Ending, devices::Devices, failure::Failure, gate::Pass,
     loud::Loud, options::PushOptions,
 };
 
@@ -35,17 +35,6 @@ pub(super) trait Provider: Send + Sync {
     fn loud(&self) -> &Loud;
 }
 
-/// Whether something could be sent there now.
-pub(super) fn way<P: Provider>(provider: Option<&P>, target: &P::Target) -> Way {
-    // A pass that is not used says nothing about the provider.
-    match provider.map(|provider| provider.enter(target)) {
-        None => Way::Absent,
-        Some(Err(Failure::Held(_, pause))) => Way::Held(pause),
-        // What is wrong with a target is told where it is sent to.
-        Some(Ok(_) | Err(_)) => Way::Open,
-    }
-}
-
 /// The way of every notification to its provider.
 pub(super) struct Deliveries {
     devices: Devices,
@@ -62,7 +51,7 @@ impl Deliveries {
     pub(super) async fn deliver<P: Provider>(
         &self,
         provider: Option<&P>,
-        target: &P::Target,
+        target: Result<&P::Target, Failure>,
         notification: &Notification,
     ) -> Outcome {
         let Some(provider) = provider else {
@@ -85,9 +74,10 @@ impl Deliveries {
     async fn attempt<P: Provider>(
         &self,
         provider: &P,
-        target: &P::Target,
+        target: Result<&P::Target, Failure>,
         notification: &Notification,
     ) -> Result<(), Failure> {
+        let target = target?;
         let pass = provider.enter(target)?;
         let began = Instant::now();
         self.devices.take(notification.device, began)?;

@@ -3,7 +3,10 @@
 mod answer;
 mod token;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -51,6 +54,11 @@ impl Fcm {
             gate: Gate::new(Self::NAME, Self::NAME, options),
             loud: Loud::default(),
         }))
+    }
+
+    /// How long a notification would be held back now.
+    pub(super) fn held(&self) -> Option<Duration> {
+        self.gate.held()
     }
 
     async fn post(&self, bearer: &str, message: &Value) -> Result<(), Failure> {

@@ -72,8 +72,8 @@ async fn a_payload_that_is_too_large_goes_again_without_its_preview_and_once() {
     let told =
         Told::new([Err(Failure::TooLarge), Ok(()), Err(Failure::TooLarge), Err(Failure::TooLarge)]);
     let deliveries = deliveries();
-    assert_eq!(deliveries.deliver(Some(&told), &(), &with_preview()).await, Outcome::Sent);
-    let outcome = deliveries.deliver(Some(&told), &(), &with_preview()).await;
+    assert_eq!(deliveries.deliver(Some(&told), Ok(&()), &with_preview()).await, Outcome::Sent);
+    let outcome = deliveries.deliver(Some(&told), Ok(&()), &with_preview()).await;
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
     assert_eq!(*told.asked.lock().unwrap(), [true, false, true, false]);
 }
@@ -83,23 +83,23 @@ async fn silence_ends_after_twice_the_time_and_leaves_its_place() {
     let told = Told::new([]);
     let (deliveries, began) = (deliveries(), Instant::now());
     let first = with_preview();
-    let silence = deliveries.deliver(Some(&told), &(), &first);
+    let silence = deliveries.deliver(Some(&told), Ok(&()), &first);
     tokio::pin!(silence);
     assert!(futures_util::poll!(&mut silence).is_pending());
     // There is one place.
     let soon = Outcome::Later(Some(Duration::from_secs(1)));
-    assert_eq!(deliveries.deliver(Some(&told), &(), &with_preview()).await, soon);
+    assert_eq!(deliveries.deliver(Some(&told), Ok(&()), &with_preview()).await, soon);
     assert_eq!(silence.await, Outcome::Later(None));
     assert_eq!(began.elapsed(), Duration::from_secs(20));
 
     // So does one that nobody waits for any more.
     {
-        let dropped = deliveries.deliver(Some(&told), &(), &first);
+        let dropped = deliveries.deliver(Some(&told), Ok(&()), &first);
         tokio::pin!(dropped);
         assert!(futures_util::poll!(&mut dropped).is_pending());
     }
     told.answers.lock().unwrap().push_back(Ok(()));
-    assert_eq!(deliveries.deliver(Some(&told), &(), &first).await, Outcome::Sent);
+    assert_eq!(deliveries.deliver(Some(&told), Ok(&()), &first).await, Outcome::Sent);
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn what_became_of_notifications_is_counted() {
         runtime.block_on(async {
             let deliveries = deliveries();
             for _ in 0..9 {
-                deliveries.deliver(Some(&told), &(), &with_preview()).await;
+                deliveries.deliver(Some(&told), Ok(&()), &with_preview()).await;
             }
-            deliveries.deliver(None::<&Told>, &(), &with_preview()).await;
+            deliveries.deliver(None::<&Told>, Ok(&()), &with_preview()).await;
         });
     });
     let shown = recorder.handle().render();

@@ -72,6 +72,13 @@ impl WebPush {
         self.vapid.public_key()
     }
 
+    /// How long a notification would be held back now; one for an endpoint that
+    /// is none is not, and is refused when it is sent.
+    pub(super) fn held(&self, endpoint: &str) -> Option<Duration> {
+        let origin = Url::parse(endpoint).ok()?.origin().ascii_serialization();
+        self.gates.held(&origin)
+    }
+
     /// Endpoints are checked when they are registered; rules may have changed since.
     fn endpoint(&self, subscription: &Subscription) -> Result<Url, Failure> {
         check_endpoint(&subscription.endpoint, self.allow_loopback)
