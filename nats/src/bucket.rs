@@ -161,6 +161,16 @@ struct Ack {
     seq: u64,
 }
 
+/// A read that failed before anything was written.
+impl From<Failure> for PutError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(error) => Self::Unavailable(error),
+            Failure::Refused(error) => Self::Refused(error),
+        }
+    }
+}
+
 impl From<ApiError> for PutError {
     fn from(error: ApiError) -> Self {
         let is_conflict = error.is(ServerError::WRONG_LAST_SEQUENCE)

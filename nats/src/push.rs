@@ -100,13 +100,9 @@ impl PushKv {
     /// [`PutError::Conflict`] where another worker says something else at the
     /// same moment.
     pub async fn set_vapid(&self, public_key: &str) -> Result<bool, PutError> {
-        let newest = self.bucket.newest(VAPID).await.map_err(|failure| match failure {
-            Failure::Unavailable(error) => PutError::Unavailable(error),
-            Failure::Refused(error) => PutError::Refused(error),
-        })?;
-        if newest.as_ref().and_then(|newest| read_vapid(&newest.value)).as_deref()
-            == Some(public_key)
-        {
+        let newest = self.bucket.newest(VAPID).await?;
+        let said = newest.as_ref().and_then(|newest| read_vapid(&newest.value));
+        if said.as_deref() == Some(public_key) {
             return Ok(false);
         }
         let value = json(&Vapid { public_key: public_key.to_owned() });

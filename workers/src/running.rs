@@ -109,10 +109,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let bus = Bus::connect(&config.nats, "petrel workers").await?;
     volatile::restore(&bus).await;
     bus.ready().await?;
-    let (keeping, until) = (bus.clone(), ending.clone());
-    tasks.run("volatile", async move {
-        until.near_or(volatile::keep(&keeping)).await;
-    });
+    let keeping = bus.clone();
+    tasks.keep("volatile", &ending, async move { volatile::keep(&keeping).await });
     let directory = store::open(&config.directory, &bus).await?;
     let objects = Objects::open(&config.objects)?;
     let mut pulling = pulling.into_iter();
@@ -121,10 +119,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.run("presence", presence_worker(&config, &bus, &ending, pulls()).run());
     tasks.run("departures", departures_worker(&config, &bus, &ending, pulls()).run());
     let sweep = Sweep::new(Arc::clone(&directory), objects.clone(), &config.media);
-    let until = ending.clone();
-    tasks.run("sweep", async move {
-        until.near_or(sweep.keep_on()).await;
-    });
+    tasks.keep("sweep", &ending, sweep.keep_on());
     let targets = Targets::new(Arc::clone(&directory));
     let arrivals = media_worker(&config, &bus, directory, objects, &ending, pulls());
     tasks.run("media", arrivals.run());
@@ -132,18 +127,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     for shard in bus.shards.all() {
         tasks.run("push", push_worker(&bus, &push, shard, &ending, pulls()).run());
     }
-    let (changes, until) = (bus.clone(), ending.clone());
-    tasks.run("push targets", async move {
-        until.near_or(targets.keep(changes)).await;
-    });
-    let until = ending.clone();
-    tasks.run("vapid", async move {
-        until.near_or(push.keep_vapid()).await;
-    });
-    let (reviewed, until) = (bus.clone(), ending.clone());
-    tasks.run("review", async move {
-        until.near_or(presence::review(reviewed)).await;
-    });
+    tasks.keep("push targets", &ending, targets.keep(bus.clone()));
+    tasks.keep("vapid", &ending, push.keep_vapid());
+    tasks.keep("review", &ending, presence::review(bus.clone()));
     info!(admin = %admin_addr, "workers started");
 
     let drain = ending.drain.clone();
@@ -276,6 +262,19 @@ impl Tasks {
         self.workers.spawn(async move {
             worker.await;
             name
+        });
+    }
+
+    /// Runs what would go on for ever until the end is near.
+    fn keep<T>(
+        &mut self,
+        name: &'static str,
+        ending: &Ending,
+        task: impl Future<Output = T> + Send + 'static,
+    ) {
+        let until = ending.clone();
+        self.run(name, async move {
+            until.near_or(task).await;
         });
     }
 
