@@ -13,7 +13,7 @@ use tracing::debug;
 /// Most users remembered.
 const USERS: u64 = 200_000;
 /// After so long an entry is read again, should a change ever go unheard.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(5 * 60);
 /// While there is no subscription for changes, it is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
