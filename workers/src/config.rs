@@ -91,6 +91,8 @@ impl Config {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -100,6 +102,19 @@ mod tests {
         assert_eq!(config.drain(), Duration::from_secs(DRAIN_SECS));
         for flag in ["--batch", "--in-hand", "--deletes"] {
             assert!(Config::try_parse_from(["workers", flag, "0"]).is_err(), "{flag} 0 passed");
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_setting() {
+        let readme = include_str!("../../README.md");
+        for argument in Config::command().get_arguments() {
+            let Some(variable) = argument.get_env().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let named =
+                |line: &str| line.starts_with('|') && line.contains(&format!("`{variable}`"));
+            assert!(readme.lines().any(named), "{variable} is not in README.md");
         }
     }
 }
