@@ -23,7 +23,7 @@ use self::{
 use super::{
     check::Faults,
     latency::Percentiles,
-    options::{Groups, Role},
+    options::Groups,
     pace,
     people::{self, Connected, Person, Waiting},
     process::per_second,
@@ -35,8 +35,6 @@ use crate::client::Buffers;
 
 /// Messages per second, unless something else is asked for.
 const RATE: u32 = 20;
-/// How often the gateways' memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -165,13 +163,13 @@ impl<'a> Crowd<'a> {
     async fn talk(&mut self, pause: Option<Duration>) -> anyhow::Result<Measured> {
         let Self { target, options, .. } = *self;
         let before = self.emptied().await?;
-        let gateways_before = target.usage(Role::Gateway).rss;
+        let gateways_before = target.held().gateways;
         let phase = Arc::new(self.phase(pause));
         let mut living = self.start(&phase)?;
 
         phase.run.warmed_up().await;
         let (cpu, first, started) = (target.cpu()?, self.writes().await?, Instant::now());
-        let (gateways_most, ()) = tokio::join!(most_memory(target, &phase), phase.run.watch());
+        let ((), most) = target.most_held(phase.run.watch()).await;
         let (cpu, last, took) = (target.cpu()? - cpu, self.writes().await?, started.elapsed());
         let slow_behind = self.behind(&phase);
 
@@ -192,7 +190,7 @@ impl<'a> Crowd<'a> {
             deleted_per_second: deleted.map(|deleted| per_second(deleted, took)),
             amplification: writes.map(|writes| writes.per(delivered)),
             gateways_before,
-            gateways_most,
+            gateways_most: most.gateways,
             slow_behind,
             ..phase.measured(options.timing.duration(), cpu)
         })
@@ -271,16 +269,6 @@ async fn connect(target: &Target, people: &[Person]) -> anyhow::Result<Vec<Conne
     let (connected, _) =
         people::connect(people, gateway_of, Buffers::BUSY, Waiting::Anything).await?;
     Ok(connected)
-}
-
-/// The most that all gateways hold until the end of the measured time.
-async fn most_memory(target: &Target, phase: &Phase) -> u64 {
-    let mut most = 0;
-    while phase.run.elapsed_us() < phase.run.measured_us.end {
-        most = target.usage(Role::Gateway).rss.max(most);
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    most
 }
 
 impl Phase {
