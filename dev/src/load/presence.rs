@@ -84,7 +84,7 @@ pub(super) async fn run(target: &Target, options: &Presence) -> anyhow::Result<P
         online: options.connections,
         connecting: connecting.per_thousand(options.connections.into()),
         held_seconds: options.hold,
-        held: held.per_second(options.hold),
+        held: held.per(options.hold as f64),
         change_to_watcher: changes.percentiles(),
         disconnected,
     })

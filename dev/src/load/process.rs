@@ -110,14 +110,9 @@ pub(super) fn raise_file_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes a person can read.
-pub(super) fn kib(bytes: u64) -> f64 {
-    bytes as f64 / 1024.0
-}
-
 /// Bytes of files and memory that a person can read.
 pub(super) fn mib(bytes: u64) -> f64 {
-    kib(bytes) / 1024.0
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// CPU seconds per 1,000 of something.

@@ -247,11 +247,6 @@ impl Cpu {
         self.map(|cpu_secs| process::per_thousand(cpu_secs, count))
     }
 
-    /// Per second of this many: cores that were busy.
-    pub(super) fn per_second(self, seconds: u64) -> Self {
-        self.map(|cpu_secs| cpu_secs / seconds as f64)
-    }
-
     fn map(self, per: impl Fn(f64) -> f64) -> Self {
         Self {
             gateways: per(self.gateways),

@@ -15,7 +15,7 @@ use super::{
     latency::Percentiles,
     media::MediaReport,
     presence::PresenceReport,
-    process::kib,
+    process::mib,
     push::PushReport,
     reconnect::ReconnectReport,
     target::{Cpu, Environment},
@@ -116,6 +116,14 @@ impl fmt::Display for Environment {
 
 const PERCENTILES: &str = "ms                        p50       p99     p99.9       max      count";
 
+/// When messages were sent: at a planned rate, or as fast as a window lets them.
+fn style(rate: Option<u32>, window: Option<u32>) -> String {
+    match (rate, window) {
+        (Some(rate), _) => format!("{rate} messages per second planned"),
+        (None, window) => format!("flat out, window {}", window.unwrap_or_default()),
+    }
+}
+
 fn latency(f: &mut fmt::Formatter<'_>, what: &str, percentiles: &Percentiles) -> fmt::Result {
     writeln!(f, "{what:<20} {percentiles}")
 }
@@ -123,10 +131,7 @@ fn latency(f: &mut fmt::Formatter<'_>, what: &str, percentiles: &Percentiles) ->
 impl fmt::Display for TrafficReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, body, seconds, messages, .. } = self;
-        let style = match (self.rate, self.window) {
-            (Some(rate), _) => format!("{rate} messages per second planned"),
-            (None, window) => format!("flat out, window {}", window.unwrap_or_default()),
-        };
+        let style = style(self.rate, self.window);
         writeln!(f, "{connections} people in pairs, {style}, bodies of {body} bytes, {seconds} s")?;
         writeln!(
             f,
@@ -147,10 +152,7 @@ impl fmt::Display for TrafficReport {
 impl fmt::Display for GroupsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { groups, size, people, speakers, body, seconds, .. } = self;
-        let style = match (self.rate, self.window) {
-            (Some(rate), _) => format!("{rate} messages per second planned"),
-            (None, window) => format!("flat out, window {}", window.unwrap_or_default()),
-        };
+        let style = style(self.rate, self.window);
         writeln!(
             f,
             "{groups} groups of {size} among {people} people, {speakers} in each talk: {style}, \
@@ -195,8 +197,8 @@ impl fmt::Display for Measured {
         writeln!(
             f,
             "RSS of all gateways: {:.1} MiB before, {:.1} MiB at most",
-            kib(self.gateways_before) / 1024.0,
-            kib(self.gateways_most) / 1024.0
+            mib(self.gateways_before),
+            mib(self.gateways_most)
         )?;
         if self.slow_behind > 0 {
             writeln!(f, "messages that slow members were behind in the end: {}", self.slow_behind)?;
@@ -247,7 +249,7 @@ impl fmt::Display for PresenceReport {
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for bytes in [self.before, self.control, self.connected, self.held, self.after] {
-            write!(f, "{:>9.1} ", kib(bytes) / 1024.0)?;
+            write!(f, "{:>9.1} ", mib(bytes))?;
         }
         write!(f, "{:>20.2}", self.per_connection / 1024.0)
     }

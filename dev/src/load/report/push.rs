@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{PERCENTILES, latency};
+use super::{PERCENTILES, latency, style};
 use crate::load::push::{Grace, PushReport, Woken};
 
 impl fmt::Display for PushReport {
@@ -17,10 +17,7 @@ impl fmt::Display for PushReport {
 impl fmt::Display for Woken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { people, senders, body, pushes, .. } = self;
-        let style = match (self.rate, self.window) {
-            (Some(rate), _) => format!("{rate} messages per second planned"),
-            (None, window) => format!("flat out, window {}", window.unwrap_or_default()),
-        };
+        let style = style(self.rate, self.window);
         writeln!(
             f,
             "{people} people away, a message for each from {senders} senders: {style}, bodies of {body} bytes"
