@@ -13,7 +13,7 @@ const HEADER: usize = 16 + 4 + 1;
 const POINT: usize = 65;
 
 /// Decrypts a message to the owner of this key and secret; none where it is not one.
-pub fn decrypt(message: &[u8], key: &PrivateKey, auth: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decrypt(message: &[u8], key: &PrivateKey, auth: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = message.split_at_checked(HEADER)?;
     let (salt, lengths) = header.split_at(16);
     let record = u32::from_be_bytes(lengths[..4].try_into().ok()?);

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::Notify, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::{answer::Answer, decrypt::decrypt};
+pub use self::answer::Answer;
 use self::{keys::Keys, state::State};
 
 /// How long [`PushReceiver::next`] waits.
@@ -166,11 +166,6 @@ impl PushReceiver {
             }
         };
         timeout(PATIENCE, taken).await.ok()
-    }
-
-    /// How many pushes for a target were accepted and not [taken](Self::next).
-    pub fn waiting(&self, target: &PushTarget) -> usize {
-        self.state().device(target).accepted.len()
     }
 
     /// How many pushes were accepted.
