@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -25,8 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Longer than anything here may take, failovers included.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, until};
 
 async fn connect(urls: Vec<String>, declared: &Topology) -> Bus {
     let options = NatsOptions { nats: urls, shards: declared.shards.count() };
@@ -88,15 +86,6 @@ async fn all_of(bus: &Bus, shard: Shard) -> Vec<Bytes> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
-    let wait = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap();
 }
 
 #[tokio::test]
@@ -307,7 +296,8 @@ async fn an_aged_message_goes_by_itself() {
     let (user, device) = (UserId::mint(), DeviceId::mint());
     inboxes.store(user, device, "a.1", body("1")).await.unwrap();
 
-    until(async || inboxes.read_leader(user, device, 0).await.unwrap().is_none()).await;
+    let gone = async || inboxes.read_leader(user, device, 0).await.unwrap().is_none();
+    until(gone, "the message has gone").await;
 }
 
 #[tokio::test]

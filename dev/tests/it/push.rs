@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     people::{FIRST, Person, text},
-    support,
+    support::{self, until, until_some},
 };
 
 /// A stack that wakes devices through this receiver.
@@ -25,15 +25,14 @@ fn stack(receiver: &PushReceiver) -> StackBuilder {
 
 /// The key that browsers subscribe with, as soon as a worker has told it.
 async fn vapid(account: &Account) -> VapidKey {
-    loop {
+    let told = async || {
         let answer = account.api.call(Method::GET, "v1/push/vapid", None, None::<&()>).await;
         match answer {
-            Err(error) if error.code() == Some(ErrorCode::NotFound) => {
-                tokio::task::yield_now().await
-            }
-            key => return key.unwrap(),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => None,
+            key => Some(key.unwrap()),
         }
-    }
+    };
+    until_some(told, "a worker has told the key").await
 }
 
 /// Has this person's device woken as a browser is.
@@ -68,12 +67,8 @@ async fn is_gone(stack: &Stack, person: &Person) {
     let watcher = Person::on(stack).await;
     let mut line = watcher.connect(FIRST).await;
     line.watches(&[person]).await;
-    loop {
-        let items = line.hears_presence().await;
-        if items.iter().any(|item| item.last_seen.is_some()) {
-            return;
-        }
-    }
+    let left = async || line.hears_presence().await.iter().any(|item| item.last_seen.is_some());
+    until(left, format_args!("{} has left", person.name)).await;
 }
 
 #[tokio::test]

@@ -17,8 +17,7 @@ use schemas::{
 };
 use tokio::time::timeout;
 
-/// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, until};
 
 /// A nats-server with Petrel's streams, and what a gateway would do there.
 struct Post {
@@ -319,8 +318,8 @@ async fn what_is_no_event_is_put_aside_and_holds_up_nothing() {
 
 /// An acknowledgement is not answered, so the stream is asked until it is empty.
 async fn until_empty(post: &Post, stream: &str) {
-    let emptied = async { while post.messages_in(stream).await > 0 {} };
-    timeout(PATIENCE, emptied).await.unwrap_or_else(|_| panic!("{stream} is never empty"));
+    let empty = async || post.messages_in(stream).await == 0;
+    until(empty, format_args!("{stream} is empty")).await;
 }
 
 #[tokio::test]
@@ -431,16 +430,11 @@ async fn a_server_that_dies_takes_the_queue_along_and_the_worker_goes_on() {
     post.server.restart().await.unwrap();
     // As a gateway does: nobody takes it until the worker has made the queue again.
     let event = serde_json::to_vec(&bob.acked(alice, 2, seqs[1..].to_vec())).unwrap();
-    timeout(PATIENCE, async {
-        loop {
-            let said = post.bus.jetstream.publish(subject::RECEIPTS, event.clone().into()).await;
-            if said.unwrap().await.is_ok() {
-                return;
-            }
-        }
-    })
-    .await
-    .expect("the queue is made again");
+    let taken = async || {
+        let said = post.bus.jetstream.publish(subject::RECEIPTS, event.clone().into()).await;
+        said.unwrap().await.is_ok()
+    };
+    until(taken, "the queue is made again").await;
     until_empty(&post, &subject::inbox_stream(post.bus.shards.of(bob.user))).await;
     assert_eq!(post.watermark(alice, ChatId::User(bob.user), bob.user).await, delivered(2));
 

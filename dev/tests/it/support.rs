@@ -1,4 +1,6 @@
-//! What tests share: a nats-server and a stack that nobody kills.
+//! What tests share: a nats-server and a stack that nobody kills, and how they wait.
+
+use std::{fmt::Display, time::Duration};
 
 use base64::{
     Engine as _,
@@ -7,7 +9,15 @@ use base64::{
 use dev::{NatsServer, Stack, StackBuilder, SyncMode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::{
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
+
+/// Longer than anything that is waited for here may take, failovers included.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked again where nobody tells.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A nats-server for all tests of this process, without streams; it dies with
 /// the process. Do not kill it: start one of your own for that.
@@ -50,4 +60,25 @@ pub(crate) fn resign(token: &str, change: impl FnOnce(&mut Value)) -> String {
 pub(crate) fn sign(claims: &Value, key: &[u8]) -> String {
     let (header, key) = (Header::new(Algorithm::HS256), EncodingKey::from_secret(key));
     jsonwebtoken::encode(&header, claims, &key).unwrap()
+}
+
+/// Waits until something holds that has to be asked for.
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool, what: impl Display) {
+    until_some(async || holds().await.then_some(()), what).await;
+}
+
+/// Waits until there is something that has to be asked for.
+pub(crate) async fn until_some<T>(
+    mut find: impl AsyncFnMut() -> Option<T>,
+    what: impl Display,
+) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = find().await {
+                return found;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }

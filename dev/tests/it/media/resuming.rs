@@ -13,10 +13,14 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{Answer, MOST, Studio, bytes, client, get, memory_kib, put, reserve};
-use crate::people::{FIRST, Person, SECOND};
+use crate::{
+    people::{FIRST, Person, SECOND},
+    support::{PATIENCE, until, until_some},
+};
 
 const PIECE: &str = "application/offset+octet-stream";
 const ZIP: &str = "application/zip";
@@ -84,21 +88,21 @@ impl Begun {
 
 /// Waits until so many bytes have come in.
 pub(super) async fn has(studio: &Studio, reserved: &Reservation, count: u64) {
-    while studio.objects.come_in(reserved.id).await.unwrap() < count {
-        tokio::task::yield_now().await;
-    }
+    let come_in = async || studio.objects.come_in(reserved.id).await.unwrap() >= count;
+    until(come_in, format_args!("{count} bytes have come in")).await;
 }
 
 /// Sends a piece as soon as who sent before has let go.
 async fn patch_when_free(url: &Url, offset: u64, bytes: &Bytes) -> Answer {
-    loop {
+    let free = async || {
         let answer = patch(url, offset, bytes.clone()).await;
         if answer.status != 409 {
-            return answer;
+            return Some(answer);
         }
         answer.is_problem(ErrorCode::Conflict);
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+        None
+    };
+    until_some(free, "who sent before has let go").await
 }
 
 pub(super) async fn is_stored(studio: &Studio, reserved: &Reservation, bytes: &Bytes) {
@@ -265,7 +269,7 @@ async fn whoever_asks_has_an_upload_announced_that_was_not() {
             _ => get(&alice, &format!("{}/content", reserved.id), &[]).await,
         };
         assert_eq!(answer.status, status, "{asks}");
-        announced.recv().await.unwrap();
+        timeout(PATIENCE, announced.recv()).await.expect(asks).unwrap();
     }
 }
 
@@ -321,13 +325,15 @@ async fn so_many_pieces_of_one_sender_come_in_at_once_and_no_more() {
     let mut one = begun.pop().unwrap();
     one.goes_on(&bytes(500)).await;
     assert_eq!(one.answer().await, "HTTP/1.1 204 No Content");
-    loop {
+    let comes_in = async || {
         let answer = patch(&url, 0, bytes(1_000)).await;
         if answer.status == 204 {
-            return;
+            return true;
         }
         answer.is_problem(ErrorCode::RateLimited);
-    }
+        false
+    };
+    until(comes_in, "one more comes in").await;
 }
 
 #[tokio::test]

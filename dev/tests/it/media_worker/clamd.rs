@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::post::PATIENCE;
+use crate::support::PATIENCE;
 
 /// What every scanner finds.
 pub(super) const EICAR: &[u8] =

@@ -1,7 +1,7 @@
 //! A nats-server with Petrel's streams, object storage, and what gateways and
 //! clients would do there.
 
-use std::{any::Any, fmt, path::Path, sync::Arc, time::Duration};
+use std::{any::Any, path::Path, sync::Arc, time::Duration};
 
 use async_nats::jetstream::consumer::{Info, PullConsumer};
 use clap::Parser as _;
@@ -17,14 +17,8 @@ use store::{
     objects::{MediaPlace, Object, ObjectError, ObjectsOptions, Part, S3Options},
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
-use crate::objects::s3;
-
-/// Longer than anything here may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is looked again where nobody tells.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::{objects::s3, support::until};
 
 pub(super) struct Post {
     server: NatsServer,
@@ -212,7 +206,7 @@ impl Post {
             let info = self.consumer().await;
             info.num_redelivered > 0 && info.num_ack_pending > 0
         };
-        until(put_off, format_args!("an event is put off")).await;
+        until(put_off, "an event is put off").await;
     }
 
     /// Waits until all events are done with.
@@ -221,7 +215,7 @@ impl Post {
             let info = self.consumer().await;
             info.num_ack_pending == 0 && info.num_pending == 0
         };
-        until(done, format_args!("all events are done with")).await;
+        until(done, "all events are done with").await;
     }
 
     async fn consumer(&self) -> Info {
@@ -245,13 +239,4 @@ pub(super) fn mime_of(event: &Event) -> &str {
 fn sha256(bytes: &[u8]) -> Sha256 {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     Sha256(digest.as_ref().try_into().unwrap())
-}
-
-async fn until(condition: impl AsyncFn() -> bool, what: fmt::Arguments<'_>) {
-    let holds = async {
-        while !condition().await {
-            sleep(LOOK).await;
-        }
-    };
-    timeout(PATIENCE, holds).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
