@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::{Message, Subscriber, jetstream::consumer::PullConsumer};
-use clap::Parser as _;
 use dev::{NatsServer, SyncMode};
 use futures_util::{StreamExt as _, future::join_all};
 use nats::{
@@ -15,9 +14,10 @@ use schemas::{
     ChatId, DeviceId, GroupId, Micros, UserId,
     event::{Acked, Mark, MarkedRead, ReadMark, ReadMarks, ReceiptsBatch, Watermark},
 };
+use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, until};
+use crate::support::{self, PATIENCE, until};
 
 /// A nats-server with Petrel's streams, and what a gateway would do there.
 struct Post {
@@ -25,6 +25,8 @@ struct Post {
     bus: Bus,
     inboxes: Inboxes,
     receipts: ReceiptsKv,
+    /// A worker needs it; no media come here.
+    media: TempDir,
 }
 
 impl Post {
@@ -35,16 +37,13 @@ impl Post {
         let bus = Bus::connect(&options, "test").await.unwrap();
         reconcile::apply(&bus, &declared).await.unwrap();
         let (inboxes, receipts) = (Inboxes::new(bus.clone()), ReceiptsKv::new(bus.clone()));
-        Self { server, bus, inboxes, receipts }
+        Self { server, bus, inboxes, receipts, media: TempDir::new().unwrap() }
     }
 
     async fn worker(&self, flags: &[&str]) -> workers::Running {
-        let url = self.server.url();
-        // No media come here.
-        let media = std::env::temp_dir().join("petrel-no-media");
-        let place = ["--media", media.to_str().unwrap()];
-        let flags = [&["workers", "--nats", &url, "--shards", "2"], &place[..], flags].concat();
-        workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
+        let media = format!("--media={}", self.media.path().display());
+        let flags = [media.as_str()].into_iter().chain(flags.iter().copied());
+        support::worker(&self.server, self.bus.shards, flags).await
     }
 
     /// Events that a dead worker had in hand go to another this soon.

@@ -1,4 +1,5 @@
-//! What tests share: a nats-server and a stack that nobody kills, and how they wait.
+//! What tests share: a nats-server and a stack that nobody kills, a worker of one's
+//! own, and how they wait.
 
 use std::{fmt::Display, time::Duration};
 
@@ -6,8 +7,10 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use clap::Parser as _;
 use dev::{NatsServer, Stack, StackBuilder, SyncMode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use nats::subject::Shards;
 use serde_json::Value;
 use tokio::{
     sync::OnceCell,
@@ -60,6 +63,19 @@ pub(crate) fn resign(token: &str, change: impl FnOnce(&mut Value)) -> String {
 pub(crate) fn sign(claims: &Value, key: &[u8]) -> String {
     let (header, key) = (Header::new(Algorithm::HS256), EncodingKey::from_secret(key));
     jsonwebtoken::encode(&header, claims, &key).unwrap()
+}
+
+/// A worker in this process, for as many shards, with these flags more. Its directory
+/// is the embedded one, whatever the environment names. Dropped, it is dead.
+pub(crate) async fn worker(
+    server: &NatsServer,
+    shards: Shards,
+    flags: impl IntoIterator<Item = &str>,
+) -> workers::Running {
+    let (url, shards) = (server.url(), shards.count().to_string());
+    let common = ["workers", "--nats", &url, "--shards", &shards, "--mongodb-uri="];
+    let flags = common.into_iter().map(str::to_owned).chain(flags.into_iter().map(str::to_owned));
+    workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
 }
 
 /// Waits until something holds that has to be asked for.

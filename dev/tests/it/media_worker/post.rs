@@ -4,7 +4,6 @@
 use std::{any::Any, path::Path, sync::Arc, time::Duration};
 
 use async_nats::jetstream::consumer::{Info, PullConsumer};
-use clap::Parser as _;
 use dev::{NatsServer, SyncMode};
 use futures_util::TryStreamExt as _;
 use nats::{Bus, Inboxes, NatsOptions, Topology, media::MediaQueue, reconcile, subject};
@@ -18,7 +17,10 @@ use store::{
 };
 use tempfile::TempDir;
 
-use crate::{objects::s3, support::until};
+use crate::{
+    objects::s3,
+    support::{self, until},
+};
 
 pub(super) struct Post {
     server: NatsServer,
@@ -71,12 +73,9 @@ impl Post {
 
     /// A worker with these flags. Dropped, it is dead.
     pub(super) async fn worker(&self, flags: &[&str]) -> workers::Running {
-        let (url, shards) = (self.server.url(), self.bus.shards.count().to_string());
-        // Its directory is the embedded one, whatever the environment names.
-        let common = ["workers", "--nats", &url, "--shards", &shards, "--mongodb-uri="];
         let place = self.flags.iter().map(String::as_str);
-        let flags = common.into_iter().chain(place).chain(flags.iter().copied());
-        workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
+        let flags = place.chain(flags.iter().copied());
+        support::worker(&self.server, self.bus.shards, flags).await
     }
 
     /// The folder, where media are in one.
