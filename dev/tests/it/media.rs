@@ -9,7 +9,7 @@ mod uploads;
 mod whole;
 
 use bytes::Bytes;
-use dev::{Process, Stack};
+use dev::Stack;
 use reqwest::{Client, Method, RequestBuilder};
 use schemas::{
     ErrorCode, MediaId,
@@ -140,14 +140,6 @@ impl Studio {
         self.accept(reserved.id).await;
         reserved.id
     }
-}
-
-/// What a process keeps in memory.
-pub(crate) fn memory_kib(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid().unwrap()));
-    let status = status.unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
 /// Bytes that are nowhere the same.

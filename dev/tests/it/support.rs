@@ -8,7 +8,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use clap::Parser as _;
-use dev::{NatsServer, Stack, StackBuilder, SyncMode};
+use dev::{NatsServer, Process, Stack, StackBuilder, SyncMode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nats::subject::Shards;
 use serde_json::Value;
@@ -49,6 +49,14 @@ pub(crate) fn stack() -> StackBuilder {
         .env("PETREL_PRESENCE_GRACE_SECS", "1")
         .env("PETREL_SIGNING_KEY", STANDARD.encode(SIGNING_KEY));
     if std::env::var_os("PETREL_TEST_LOGS").is_some() { stack.log_to_stderr() } else { stack }
+}
+
+/// What a process keeps in memory, in KiB.
+pub(crate) fn memory_kib(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid().unwrap()));
+    let status = status.unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
 /// The same token with other claims, and a signature that is good.

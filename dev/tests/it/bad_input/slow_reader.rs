@@ -1,9 +1,8 @@
 //! A reader that stops reading costs only itself: while it does not read, its
 //! gateway holds a window of messages and no more.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
-use dev::Stack;
 use futures_util::future::join_all;
 use schemas::{UserId, server::Frame};
 
@@ -22,15 +21,7 @@ const LONG: usize = 500;
 /// How many bytes the others have.
 const SHORT_BODY: usize = 1024;
 /// Much less than the messages have together, and much more than a window.
-const HELD_KIB: usize = 16 * 1024;
-
-/// Resident memory of the gateway that the reader is connected to, in KiB.
-fn resident(stack: &Stack) -> usize {
-    let pid = stack.gateways()[SECOND].pid().unwrap();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
+const HELD_KIB: u64 = 16 * 1024;
 
 async fn send_all(sender: &Person, reader: &Person, lengths: impl Iterator<Item = usize>) {
     let mut line = sender.connect(FIRST).await;
@@ -63,7 +54,8 @@ async fn a_reader_that_stops_costs_its_gateway_no_memory() {
     let senders: [Person; SENDERS] = Person::several_on(&stack).await;
     let [reader] = Person::several_on(&stack).await;
     let mut line = reader.connect(SECOND).await;
-    let before = resident(&stack);
+    let memory = || support::memory_kib(&stack.gateways()[SECOND]);
+    let before = memory();
 
     let each = MESSAGES / SENDERS;
     join_all(senders.iter().map(|sender| {
@@ -72,7 +64,7 @@ async fn a_reader_that_stops_costs_its_gateway_no_memory() {
         send_all(sender, &reader, lengths)
     }))
     .await;
-    let held = resident(&stack).saturating_sub(before);
+    let held = memory().saturating_sub(before);
 
     let read = read_all(&mut line, MESSAGES).await;
     assert!(held < HELD_KIB, "{held} KiB more than before");

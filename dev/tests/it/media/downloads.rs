@@ -7,8 +7,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Answer, MOST, Studio, bytes, get, memory_kib, put, request, reserve};
-use crate::people::{FIRST, Person};
+use super::{Answer, MOST, Studio, bytes, get, put, request, reserve};
+use crate::{
+    people::{FIRST, Person},
+    support::memory_kib,
+};
 
 async fn person() -> Person {
     Person::on(&Studio::shared().await.stack).await

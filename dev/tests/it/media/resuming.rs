@@ -16,10 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, MOST, Studio, bytes, client, get, memory_kib, put, reserve};
+use super::{Answer, MOST, Studio, bytes, client, get, put, reserve};
 use crate::{
     people::{FIRST, Person, SECOND},
-    support::{PATIENCE, until, until_some},
+    support::{PATIENCE, memory_kib, until, until_some},
 };
 
 const PIECE: &str = "application/offset+octet-stream";
