@@ -9,7 +9,7 @@ mod uploads;
 mod whole;
 
 use bytes::Bytes;
-use dev::Stack;
+use dev::{Stack, StackBuilder};
 use reqwest::{Client, Method, RequestBuilder};
 use schemas::{
     ErrorCode, MediaId,
@@ -60,8 +60,8 @@ impl Studio {
         let folder = TempDir::new().unwrap();
         let place = MediaPlace::Folder(folder.path().to_owned());
         let options = ObjectsOptions { media: place, s3: S3Options::default() };
-        let flags = [format!("--media={}", folder.path().display())];
-        Self::on(Objects::open(&options).unwrap(), &flags, workers, folder).await
+        let settings = vec![("PETREL_MEDIA", folder.path().display().to_string())];
+        Self::on(Objects::open(&options).unwrap(), settings, workers, folder).await
     }
 
     /// One whose media are in an S3 of its own.
@@ -72,14 +72,14 @@ impl Studio {
     /// And one with media workers.
     pub(crate) async fn in_s3_with(workers: usize) -> Self {
         let (objects, server) = in_s3().await;
-        let flags = server.flags();
-        Self::on(objects, &flags, workers, server).await
+        let settings = server.settings();
+        Self::on(objects, settings, workers, server).await
     }
 
-    /// Two gateways that are told these flags.
+    /// Two gateways that are told these variables.
     async fn on(
         objects: Objects,
-        flags: &[String],
+        settings: Vec<(&str, String)>,
         workers: usize,
         alive: impl Send + Sync + 'static,
     ) -> Self {
@@ -89,10 +89,8 @@ impl Studio {
             .limits(false)
             .env("PETREL_MEDIA_MAX_BYTES", MOST.to_string())
             .env("PETREL_MEDIA_QUOTA_BYTES", QUOTA.to_string());
-        let stack = flags.iter().fold(stack, |stack, flag| {
-            let (name, value) = flag.trim_start_matches('-').split_once('=').unwrap();
-            stack.env(format!("PETREL_{}", name.to_uppercase().replace('-', "_")), value)
-        });
+        let set = |stack: StackBuilder, (variable, value)| stack.env(variable, value);
+        let stack = settings.into_iter().fold(stack, set);
         Self { stack: stack.start().await.unwrap(), objects, _alive: Box::new(alive) }
     }
 

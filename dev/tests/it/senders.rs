@@ -16,6 +16,8 @@ use schemas::{
 };
 use workers::push::sender::{Notification, Outcome, PushOptions, Senders};
 
+use crate::support::flag;
+
 /// A key of these tests, as `openssl ecparam -name prime256v1 -genkey -noout
 /// -outform DER | openssl base64 -A` makes one.
 const VAPID_KEY: &str = "MHcCAQEEIBuCoXU/Nu4dn/rICaZz5ng/tFNJSqRKvQ7wxfJKg6RWoAoGCCqGSM49AwEHoUQDQgAEBTUPVhePWWtzBiioDXCmDQrlzBivQ680gFgt7WL8q76R+izVjvBXjOutGS5f1kEAJLGZCG4DlQEHO8yLBT+V1g==";
@@ -67,11 +69,8 @@ impl World {
 }
 
 fn senders(receiver: &PushReceiver, flags: &[&str]) -> Senders {
-    let mut given: Vec<String> = Vec::new();
-    for (variable, value) in receiver.settings() {
-        let flag = variable.trim_start_matches("PETREL_").to_lowercase().replace('_', "-");
-        given.push(if value == "true" { format!("--{flag}") } else { format!("--{flag}={value}") });
-    }
+    let settings = receiver.settings().into_iter();
+    let given: Vec<_> = settings.map(|(variable, value)| flag(variable, &value)).collect();
     let mut all: Vec<&str> = given.iter().map(String::as_str).collect();
     let vapid = format!("--vapid-key={VAPID_KEY}");
     all.extend([&vapid, "--vapid-subject=mailto:ops@example.org"]);

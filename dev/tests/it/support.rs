@@ -86,6 +86,12 @@ pub(crate) async fn worker(
     workers::start(workers::Config::try_parse_from(flags).unwrap()).await.unwrap()
 }
 
+/// The flag that sets the same as this variable; a switch is on where it is `true`.
+pub(crate) fn flag(variable: &str, value: &str) -> String {
+    let name = variable.trim_start_matches("PETREL_").to_lowercase().replace('_', "-");
+    if value == "true" { format!("--{name}") } else { format!("--{name}={value}") }
+}
+
 /// Waits until something holds that has to be asked for.
 pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool, what: impl Display) {
     until_some(async || holds().await.then_some(()), what).await;

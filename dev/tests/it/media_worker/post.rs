@@ -52,7 +52,8 @@ impl Post {
 
     pub(super) async fn with_s3() -> Self {
         let (objects, server) = s3::in_s3().await;
-        let flags = server.flags();
+        let settings = server.settings().into_iter();
+        let flags = settings.map(|(variable, value)| support::flag(variable, &value)).collect();
         Self::open(objects, flags, Box::new(server), Topology::default()).await
     }
 

@@ -47,14 +47,14 @@ impl Server {
         Self { addr, _folder: folder, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// What a process is told of it.
-    pub(crate) fn flags(&self) -> Vec<String> {
+    /// What a process is told of it, by variable.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
-            format!("--media=s3://{BUCKET}/{PREFIX}"),
-            format!("--s3-endpoint=http://{}", self.addr),
-            format!("--s3-region={REGION}"),
-            format!("--s3-access-key={ACCESS_KEY}"),
-            format!("--s3-secret-key={SECRET_KEY}"),
+            ("PETREL_MEDIA", format!("s3://{BUCKET}/{PREFIX}")),
+            ("PETREL_S3_ENDPOINT", format!("http://{}", self.addr)),
+            ("PETREL_S3_REGION", REGION.into()),
+            ("PETREL_S3_ACCESS_KEY", ACCESS_KEY.into()),
+            ("PETREL_S3_SECRET_KEY", SECRET_KEY.into()),
         ]
     }
 

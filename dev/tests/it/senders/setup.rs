@@ -56,13 +56,12 @@ async fn what_cannot_work_is_named() {
 #[tokio::test]
 async fn secrets_may_come_without_their_files() {
     let receiver = PushReceiver::start().await.unwrap();
-    let mut flags = vec!["--push-allow-loopback".to_owned()];
-    for (variable, value) in receiver.settings().into_iter().filter(|(_, value)| value != "true") {
-        let flag = variable.trim_start_matches("PETREL_").to_lowercase().replace('_', "-");
+    let mut flags = Vec::new();
+    for (variable, value) in receiver.settings() {
         let text = std::fs::read_to_string(&value).unwrap_or(value);
         // As a line of a file with variables.
         let text = if text.starts_with("-----") { text.replace('\n', "\\n") } else { text };
-        flags.push(format!("--{flag}={text}"));
+        flags.push(flag(variable, &text));
     }
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let options = options(&flags);
