@@ -5,7 +5,10 @@ use std::{fmt::Write as _, time::Duration};
 use reqwest::{Method, StatusCode, Url};
 use schemas::{
     DeviceId, ErrorCode, Problem, PushTarget, UserId,
-    http::{Device, List, Login, LoginDevice, Me, PatchMe, Profile, Refresh, Register, Session},
+    http::{
+        Device, List, Login, LoginDevice, Me, PatchMe, Profile, Refresh, Register, Session,
+        VapidKey,
+    },
     limits::BULK_IDS,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -134,6 +137,34 @@ impl Api {
         self.sign_in("v1/token", &Refresh { refresh_token: refresh_token.into() }).await
     }
 
+    /// `GET /v1/push/vapid`: the key that browsers subscribe with, in base64url;
+    /// none until a worker that can push to them has told it.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn vapid_key(&self) -> Result<Option<String>, ApiError> {
+        match self.call(Method::GET, "v1/push/vapid", None, None::<&()>).await {
+            Ok(VapidKey { public_key }) => Ok(Some(public_key)),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `PUT` or `DELETE /v1/me/devices/{id}/push`, as whose access token this is.
+    ///
+    /// # Errors
+    /// As [`Account::set_push`].
+    pub async fn set_push(
+        &self,
+        token: &str,
+        device: DeviceId,
+        target: Option<&PushTarget>,
+    ) -> Result<(), ApiError> {
+        let path = format!("v1/me/devices/{device}/push");
+        let method = if target.is_some() { Method::PUT } else { Method::DELETE };
+        self.call(method, &path, Some(token), target).await
+    }
+
     /// Any call: for those that have no method here, and for bad ones.
     ///
     /// # Errors
@@ -223,9 +254,7 @@ impl Account {
     /// # Errors
     /// [`ErrorCode::Invalid`] for a target that cannot be.
     pub async fn set_push(&self, target: Option<&PushTarget>) -> Result<(), ApiError> {
-        let path = format!("v1/me/devices/{}/push", self.device());
-        let method = if target.is_some() { Method::PUT } else { Method::DELETE };
-        self.api.call(method, &path, Some(self.token()), target).await
+        self.api.set_push(self.token(), self.device(), target).await
     }
 
     /// Unlinks this device; its inbox is dropped.

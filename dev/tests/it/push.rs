@@ -9,7 +9,7 @@ use dev::{
     push_receiver::{Push, PushReceiver},
 };
 use reqwest::Method;
-use schemas::{ErrorCode, PushTarget, http::VapidKey};
+use schemas::PushTarget;
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,20 +24,14 @@ fn stack(receiver: &PushReceiver) -> StackBuilder {
 }
 
 /// The key that browsers subscribe with, as soon as a worker has told it.
-async fn vapid(account: &Account) -> VapidKey {
-    let told = async || {
-        let answer = account.api.call(Method::GET, "v1/push/vapid", None, None::<&()>).await;
-        match answer {
-            Err(error) if error.code() == Some(ErrorCode::NotFound) => None,
-            key => Some(key.unwrap()),
-        }
-    };
+async fn vapid(account: &Account) -> String {
+    let told = async || account.api.vapid_key().await.unwrap();
     until_some(told, "a worker has told the key").await
 }
 
 /// Has this person's device woken as a browser is.
 async fn in_a_browser(person: &Person, receiver: &PushReceiver) -> PushTarget {
-    let target = receiver.browser(&vapid(&person.account).await.public_key);
+    let target = receiver.browser(&vapid(&person.account).await);
     person.account.set_push(Some(&target)).await.unwrap();
     target
 }

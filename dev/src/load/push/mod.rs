@@ -14,8 +14,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use reqwest::Method;
-use schemas::{ErrorCode, PushTarget, http::VapidKey};
+use schemas::PushTarget;
 use serde::Serialize;
 use tokio::{
     sync::Notify,
@@ -180,10 +179,8 @@ async fn in_browsers(
         .map(|(n, person)| {
             let (browser, bar) = (receiver.browser(&key), &bar);
             async move {
-                let path = format!("v1/me/devices/{}/push", person.device);
-                let token = Some(&*person.token);
                 let api = target.gateway(n);
-                api.call::<()>(Method::PUT, &path, token, Some(&browser)).await?;
+                api.set_push(&person.token, person.device, Some(&browser)).await?;
                 bar.inc(1);
                 Ok::<_, anyhow::Error>(browser)
             }
@@ -199,12 +196,10 @@ async fn in_browsers(
 /// The key that browsers subscribe with, as soon as a worker has told it.
 async fn vapid(target: &Target) -> anyhow::Result<String> {
     loop {
-        let api = target.gateway(0);
-        match api.call::<VapidKey>(Method::GET, "v1/push/vapid", None, None::<&()>).await {
-            Ok(key) => return Ok(key.public_key),
-            Err(error) if error.code() == Some(ErrorCode::NotFound) => sleep(ASK_EVERY).await,
-            Err(error) => return Err(error.into()),
+        if let Some(key) = target.gateway(0).vapid_key().await? {
+            return Ok(key);
         }
+        sleep(ASK_EVERY).await;
     }
 }
 
