@@ -144,6 +144,8 @@ async fn who_seems_to_be_there_but_takes_nothing_is_woken_after_a_while() {
     all_is_looked_at(&stack, &receiver).await;
     assert_eq!(receiver.requests(&target), 0);
     is_woken(&target, &receiver).await;
+    all_is_looked_at(&stack, &receiver).await;
+    assert_eq!(receiver.requests(&target), 1);
     b.is_quiet().await;
 }
 

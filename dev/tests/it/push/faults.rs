@@ -2,6 +2,7 @@
 
 use dev::push_receiver::{Answer, PushReceiver};
 use futures_util::future::join_all;
+use schemas::PushTarget;
 
 use super::{all_is_looked_at, in_a_browser, is_gone, is_woken, stack, writes};
 use crate::people::{FIRST, Person, text};
@@ -85,15 +86,38 @@ async fn a_killed_worker_costs_a_duplicate_at_most_and_nobody_is_forgotten() {
             stack.workers()[0].kill9().await;
         }
     }
-    let woken = targets.iter().map(|target| async {
-        // What it had comes to the other one after half a minute.
-        for _ in 0..2 {
-            if receiver.next(target).await.is_some() {
-                return true;
-            }
-        }
-        false
-    });
+    let woken = targets.iter().map(|target| is_woken_at_last(target, &receiver));
     assert!(join_all(woken).await.into_iter().all(|woken| woken), "somebody is forgotten");
     assert!(targets.iter().all(|target| receiver.requests(target) <= 2));
+}
+
+#[tokio::test]
+async fn what_a_worker_had_pushed_when_it_was_killed_is_pushed_once_more() {
+    let receiver = PushReceiver::start().await.unwrap();
+    let stack = stack(&receiver).workers(1).start().await.unwrap();
+    let [alice, bob] = Person::several_on(&stack).await;
+    let target = in_a_browser(&bob, &receiver).await;
+    // It has sent the push, and does not hear what became of it.
+    receiver.answer(&target, [Answer::Silence]);
+    writes(&alice, text("1", &bob, "hello")).await;
+    assert!(receiver.requested(&target, 1).await);
+    let worker = &stack.workers()[0];
+    worker.kill9().await;
+    assert_eq!(receiver.accepted(), 0);
+    worker.restart().await.unwrap();
+
+    assert!(is_woken_at_last(&target, &receiver).await, "it is forgotten");
+    all_is_looked_at(&stack, &receiver).await;
+    assert_eq!(receiver.requests(&target), 2);
+}
+
+/// Whether a push comes; what a dead worker had comes to another one after half
+/// a minute.
+async fn is_woken_at_last(target: &PushTarget, receiver: &PushReceiver) -> bool {
+    for _ in 0..2 {
+        if receiver.next(target).await.is_some() {
+            return true;
+        }
+    }
+    false
 }
