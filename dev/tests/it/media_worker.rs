@@ -2,10 +2,9 @@
 //! what was uploaded, and what is left when things die.
 
 mod clamd;
-mod pictures;
+pub(crate) mod pictures;
 mod post;
 mod sweep;
-mod whole;
 
 use std::{sync::Arc, time::Duration};
 
