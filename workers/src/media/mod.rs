@@ -62,12 +62,13 @@ const TURN: Duration = Duration::from_secs(5);
 const NOT_EXAMINED: &str = "it could not be examined";
 /// How often a record that others change meanwhile is looked at anew.
 const LOOKS: usize = 4;
-/// How often an upload that is awaited is looked for, by its age.
-const LOOKED_FOR: [(Duration, Duration); 3] = [
+/// How often an upload that is awaited is looked for while it is younger.
+const LOOKED_FOR: [(Duration, Duration); 2] = [
     (Duration::from_secs(60), Duration::from_secs(2)),
     (Duration::from_secs(10 * 60), Duration::from_secs(15)),
-    (Duration::MAX, Duration::from_secs(5 * 60)),
 ];
+/// How often one is looked for that is older than that.
+const RARELY: Duration = Duration::from_secs(5 * 60);
 
 /// Handles [`MediaArrived`] events.
 pub(crate) struct Arrivals {
@@ -119,7 +120,9 @@ impl Arrivals {
             };
             match media.state {
                 MediaState::Reserved if self.has_come(&media).await? => {}
-                MediaState::Reserved => return Ok(self.wait_for(&media, Millis::now())),
+                MediaState::Reserved => {
+                    return Ok(wait_for(Millis::now().since(media.created), self.patience));
+                }
                 MediaState::Uploaded(_) => {
                     // It is never closed.
                     let Ok(_permit) = timeout(TURN, self.examinations.acquire()).await else {
@@ -149,17 +152,6 @@ impl Arrivals {
         Ok(true)
     }
 
-    /// When it is looked for again.
-    fn wait_for(&self, media: &Media, now: Millis) -> Verdict {
-        let age = now.since(media.created);
-        let next = LOOKED_FOR.iter().find(|(younger_than, _)| age < *younger_than);
-        match next {
-            Some((_, pause)) if age < self.patience => Verdict::Later(*pause),
-            // The sweep removes it.
-            _ => Verdict::Done,
-        }
-    }
-
     /// Examines what has come and writes what is served before saying so.
     async fn judge(&self, id: MediaId) -> Result<(), Unavailable> {
         // Others may have examined it while this waited for its turn.
@@ -175,16 +167,7 @@ impl Arrivals {
                 self.examiner.write(media.id, examined).await?;
                 (MediaChange::Accept(served), "ready")
             }
-            Err(Fault::Upload { kind, reason }) => {
-                info!(media = %media.id, owner = %media.owner, reason, "upload rejected");
-                (MediaChange::Reject { reason }, kind)
-            }
-            // Whoever waits for it has to hear something in the end.
-            Err(Fault::Ours(error)) if Millis::now().since(since) >= self.patience => {
-                error!(media = %id, owner = %media.owner, %error, "not examined in time, rejected");
-                (MediaChange::Reject { reason: NOT_EXAMINED.into() }, "late")
-            }
-            Err(Fault::Ours(error)) => return Err(error),
+            Err(fault) => reject(&media, fault, Millis::now().since(since), self.patience)?,
         };
         if self.change(media.id, &change).await? {
             counter!("petrel_media_judged_total", "verdict" => verdict).increment(1);
@@ -214,6 +197,42 @@ impl Arrivals {
     }
 }
 
+/// When an upload of that age is looked for again.
+fn wait_for(age: Duration, patience: Duration) -> Verdict {
+    // The sweep removes it in the end.
+    if age < patience { Verdict::Later(pause(age)) } else { Verdict::Done }
+}
+
+fn pause(age: Duration) -> Duration {
+    let found = LOOKED_FOR.iter().find(|(younger_than, _)| age < *younger_than);
+    found.map_or(RARELY, |(_, pause)| *pause)
+}
+
+/// What is said of an upload that is not ready so long after it came, and what
+/// kind of verdict that is, for metrics.
+///
+/// # Errors
+/// What is not its fault, as long as it may be tried again.
+fn reject(
+    media: &Media,
+    fault: Fault,
+    age: Duration,
+    patience: Duration,
+) -> Result<(MediaChange, &'static str), Unavailable> {
+    match fault {
+        Fault::Upload { kind, reason } => {
+            info!(media = %media.id, owner = %media.owner, reason, "upload rejected");
+            Ok((MediaChange::Reject { reason }, kind))
+        }
+        Fault::Ours(error) if age < patience => Err(error),
+        // Whoever waits for it has to hear something in the end.
+        Fault::Ours(error) => {
+            error!(media = %media.id, owner = %media.owner, %error, "not examined in time, rejected");
+            Ok((MediaChange::Reject { reason: NOT_EXAMINED.into() }, "late"))
+        }
+    }
+}
+
 impl Handler for Arrivals {
     type Event = MediaId;
 
@@ -233,13 +252,49 @@ impl Handler for Arrivals {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use schemas::UserId;
+    use store::NewMedia;
+
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const MOMENT: Duration = Duration::from_millis(1);
 
     #[test]
     fn an_upload_is_looked_for_less_and_less_often() {
-        let pause = |age| LOOKED_FOR.iter().find(|(younger, _)| age < *younger).unwrap().1;
         for (age, expected) in [(0, 2), (59, 2), (60, 15), (599, 15), (600, 300), (86_400, 300)] {
             assert_eq!(pause(Duration::from_secs(age)), Duration::from_secs(expected));
+        }
+    }
+
+    #[test]
+    fn an_upload_is_looked_for_until_the_sweep_may_remove_it() {
+        assert_eq!(wait_for(Duration::ZERO, DAY), Verdict::Later(Duration::from_secs(2)));
+        assert_eq!(wait_for(DAY - MOMENT, DAY), Verdict::Later(RARELY));
+        assert_eq!(wait_for(DAY, DAY), Verdict::Done);
+    }
+
+    #[test]
+    fn an_upload_that_cannot_be_examined_is_rejected_in_the_end() {
+        let new = NewMedia {
+            owner: UserId::mint(),
+            name: "ferry.jpg".into(),
+            mime: "image/jpeg".into(),
+            size: 184_320,
+            sha256: None,
+        };
+        let media = Media::new(MediaId::mint(), new, Millis::now());
+        let ours = || Fault::Ours(Unavailable::new("the scanner is away"));
+        let rejected = |reason: &str| MediaChange::Reject { reason: reason.into() };
+
+        assert!(reject(&media, ours(), DAY - MOMENT, DAY).is_err(), "it is tried again");
+        let late = reject(&media, ours(), DAY, DAY).unwrap();
+        assert_eq!(late, (rejected("it could not be examined"), "late"));
+        // What is wrong with it itself is said at once, and also later.
+        for age in [Duration::ZERO, DAY] {
+            let flawed = Fault::upload("hash", "it is another");
+            let said = reject(&media, flawed, age, DAY).unwrap();
+            assert_eq!(said, (rejected("it is another"), "hash"));
         }
     }
 }
