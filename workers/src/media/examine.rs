@@ -47,7 +47,7 @@ pub(super) struct Examiner {
 
 /// An upload that is fit to be served.
 pub(super) struct Examined {
-    pub(super) served: Served,
+    served: Served,
     content: File,
     thumbnail: Option<Thumbnail>,
 }
@@ -93,7 +93,8 @@ impl Examiner {
         }
     }
 
-    /// Writes what is served. Writing it again, or twice at once, is harmless.
+    /// Writes what is served, and answers what it is. Writing it again, or twice
+    /// at once, is harmless.
     ///
     /// # Errors
     /// When the store, or a file on this machine, is unavailable.
@@ -101,8 +102,8 @@ impl Examiner {
         &self,
         media: MediaId,
         examined: Examined,
-    ) -> Result<(), Unavailable> {
-        let Examined { content, thumbnail, .. } = examined;
+    ) -> Result<Served, Unavailable> {
+        let Examined { served, content, thumbnail } = examined;
         let mut content = tokio::fs::File::from_std(content);
         content.rewind().await.map_err(Unavailable::new)?;
         let object = Object { media, part: Part::Content };
@@ -122,7 +123,7 @@ impl Examiner {
             writing.write(Bytes::from(bytes)).await.map_err(Unavailable::new)?;
             writing.finish().await.map_err(Unavailable::new)?;
         }
-        Ok(())
+        Ok(served)
     }
 
     /// Copies an upload to a file on this machine and hashes it meanwhile.

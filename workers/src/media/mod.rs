@@ -24,7 +24,7 @@ use metrics::{counter, histogram};
 use nats::Inboxes;
 use schemas::{MediaId, Millis, event::MediaArrived};
 use store::{
-    Directory, DirectoryError, Media, MediaChange, MediaError, MediaState, Objects,
+    Directory, DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaState, Objects,
     objects::{Object, Part},
 };
 use tokio::{
@@ -111,25 +111,39 @@ impl Arrivals {
 
     /// Does what is next to be done, until nothing is.
     async fn settle(&self, id: MediaId) -> Result<Verdict, Unavailable> {
+        let mut known = None;
         for _ in 0..LOOKS {
-            let Some(media) = self.directory.media_fresh(id).await.map_err(Unavailable::new)?
-            else {
+            let media = match known.take() {
+                Some(media) => Some(media),
+                None => self.newest(id).await?,
+            };
+            let Some(media) = media else {
                 // What is left of it is nobody's any more.
                 self.objects.remove(id).await.map_err(Unavailable::new)?;
                 return Ok(Verdict::Done);
             };
-            match media.state {
-                MediaState::Reserved if self.has_come(&media).await? => {}
+            known = match media.state {
+                MediaState::Reserved if self.has_come(&media).await? => {
+                    let outcome = self.change(id, &MediaChange::Arrive).await?;
+                    outcome.map(|outcome| outcome.media)
+                }
                 MediaState::Reserved => {
                     return Ok(wait_for(Millis::now().since(media.created), self.patience));
                 }
-                MediaState::Uploaded(_) => {
-                    // It is never closed.
-                    let Ok(_permit) = timeout(TURN, self.examinations.acquire()).await else {
-                        return Ok(Verdict::Later(TURN));
-                    };
-                    self.judge(id).await?;
-                }
+                MediaState::Uploaded(_) => match self.examinations.try_acquire() {
+                    Ok(_permit) => self.judge(media).await?,
+                    Err(_) => {
+                        // It is never closed.
+                        let Ok(_permit) = timeout(TURN, self.examinations.acquire()).await else {
+                            return Ok(Verdict::Later(TURN));
+                        };
+                        // Others may have examined it while this waited for its turn.
+                        match self.newest(id).await? {
+                            Some(media) => self.judge(media).await?,
+                            None => None,
+                        }
+                    }
+                },
                 MediaState::Ready(_) | MediaState::Rejected { .. } => {
                     self.teller.tell(&media).await?;
                     self.remove_upload(id).await?;
@@ -140,49 +154,52 @@ impl Arrivals {
         Ok(Verdict::Retry)
     }
 
-    /// Notes that an upload has come that nobody else could note: straight into
-    /// the store, or through a gateway that died then.
+    async fn newest(&self, id: MediaId) -> Result<Option<Media>, Unavailable> {
+        self.directory.media_fresh(id).await.map_err(Unavailable::new)
+    }
+
+    /// Whether an upload has come that nobody else could note: straight into the
+    /// store, or through a gateway that died then.
     async fn has_come(&self, media: &Media) -> Result<bool, Unavailable> {
         let upload = Object { media: media.id, part: Part::Upload };
         let size = self.objects.size(upload).await.map_err(Unavailable::new)?;
-        if size != Some(media.size) {
-            return Ok(false);
-        }
-        self.change(media.id, &MediaChange::Arrive).await?;
-        Ok(true)
+        Ok(size == Some(media.size))
     }
 
-    /// Examines what has come and writes what is served before saying so.
-    async fn judge(&self, id: MediaId) -> Result<(), Unavailable> {
-        // Others may have examined it while this waited for its turn.
-        let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
-        let Some(media) = media else { return Ok(()) };
-        let MediaState::Uploaded(since) = media.state else { return Ok(()) };
+    /// Examines what has come and writes what is served before saying so. The
+    /// record after it, if that is known.
+    async fn judge(&self, media: Media) -> Result<Option<Media>, Unavailable> {
+        let MediaState::Uploaded(since) = media.state else { return Ok(Some(media)) };
         let began = Instant::now();
         let examination = timeout(LONGEST_EXAMINATION, self.examiner.examine(&media)).await;
         let examined = examination.unwrap_or_else(|late| Err(Unavailable::new(late).into()));
         let (change, verdict) = match examined {
             Ok(examined) => {
-                let served = examined.served.clone();
-                self.examiner.write(media.id, examined).await?;
+                let served = self.examiner.write(media.id, examined).await?;
                 (MediaChange::Accept(served), "ready")
             }
             Err(fault) => reject(&media, fault, Millis::now().since(since), self.patience)?,
         };
-        if self.change(media.id, &change).await? {
+        let Some(outcome) = self.change(media.id, &change).await? else { return Ok(None) };
+        // Others may have been faster.
+        if outcome.changed {
             counter!("petrel_media_judged_total", "verdict" => verdict).increment(1);
             histogram!("petrel_media_judged_seconds").record(began.elapsed());
         }
-        Ok(())
+        Ok(Some(outcome.media))
     }
 
-    /// Answers whether this changed the record; others may have been faster.
-    async fn change(&self, media: MediaId, change: &MediaChange) -> Result<bool, Unavailable> {
+    /// Changes the record; nothing if it is not as it was thought to be.
+    async fn change(
+        &self,
+        media: MediaId,
+        change: &MediaChange,
+    ) -> Result<Option<MediaOutcome>, Unavailable> {
         match self.directory.change_media(media, change).await {
-            Ok(outcome) => Ok(outcome.changed),
+            Ok(outcome) => Ok(Some(outcome)),
             // What became of it is seen at the next look.
             Err(MediaError::Refused(_) | MediaError::Directory(DirectoryError::NotFound(_))) => {
-                Ok(false)
+                Ok(None)
             }
             Err(MediaError::Directory(error)) => Err(Unavailable::new(error)),
         }
