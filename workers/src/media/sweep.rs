@@ -53,6 +53,14 @@ struct Pass {
     place: Option<MediaPlace>,
 }
 
+/// Media that may be due.
+enum Candidate {
+    /// As the directory listed them.
+    Listed(Media),
+    /// At an earlier run, which failed.
+    Missed(MediaId),
+}
+
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -109,7 +117,7 @@ impl Sweep {
     async fn sweep(&mut self, now: Millis, swept: &mut Swept) -> Result<(), Unavailable> {
         let expired = now.minus(self.lifetime);
         let missed = std::mem::take(&mut self.missed);
-        self.each(missed, expired, swept).await;
+        self.each(missed.into_iter().map(Candidate::Missed), expired, swept).await;
         for index in 0..self.passes.len() {
             self.passes[index].begin(now);
             loop {
@@ -117,8 +125,7 @@ impl Sweep {
                 let page = self.directory.media_before(now.minus(*age), place.as_ref(), PAGE);
                 let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
                 let Some(next) = next else { break };
-                let ids = media.iter().map(|media| media.id).collect();
-                self.each(ids, expired, swept).await;
+                self.each(media.into_iter().map(Candidate::Listed), expired, swept).await;
                 self.passes[index].place = Some(next);
                 sleep(PAUSE).await;
             }
@@ -127,9 +134,14 @@ impl Sweep {
     }
 
     /// One that fails holds up no other.
-    async fn each(&mut self, media: Vec<MediaId>, expired: Millis, swept: &mut Swept) {
-        let look = async |id| (id, self.remove_if_due(id, expired).await);
-        let looks: Vec<_> = media.into_iter().map(look).collect();
+    async fn each(
+        &mut self,
+        candidates: impl Iterator<Item = Candidate>,
+        expired: Millis,
+        swept: &mut Swept,
+    ) {
+        let look = async |media: Candidate| (media.id(), self.remove_if_due(media, expired).await);
+        let looks: Vec<_> = candidates.map(look).collect();
         let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
         let mut missed = Vec::new();
         while let Some((id, removed)) = looks.next().await {
@@ -151,12 +163,19 @@ impl Sweep {
         self.missed.append(&mut missed);
     }
 
-    /// Removes media if they are due by now; how many bytes.
+    /// Removes media if they are due by now; how many bytes. The newest record
+    /// decides, and is read for those only that the listed one does not keep.
     async fn remove_if_due(
         &self,
-        id: MediaId,
+        candidate: Candidate,
         expired: Millis,
     ) -> Result<Option<u64>, Unavailable> {
+        let id = candidate.id();
+        if let Candidate::Listed(media) = candidate
+            && self.reason(&media, expired).await?.is_none()
+        {
+            return Ok(None);
+        }
         let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
         // Another worker's sweep was faster.
         let Some(media) = media else { return Ok(None) };
@@ -213,6 +232,15 @@ impl Sweep {
             }
         }
         Ok(false)
+    }
+}
+
+impl Candidate {
+    fn id(&self) -> MediaId {
+        match self {
+            Self::Listed(media) => media.id,
+            Self::Missed(id) => *id,
+        }
     }
 }
 
