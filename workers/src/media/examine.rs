@@ -33,7 +33,8 @@ use crate::unavailable::Unavailable;
 /// Pixels for which there is one permit.
 const PERMIT_PIXELS: u64 = 1_000_000;
 /// Pixels decoded at once, as permits: one picture of the largest kind, or many
-/// small ones. This bounds the memory whatever the number of cores.
+/// small ones. This bounds the memory whatever the number of cores. Pixels of
+/// sixteen bits for each colour count twice.
 const PIXELS_AT_ONCE: usize = (limits::PIXELS / PERMIT_PIXELS) as usize;
 /// How much of a file goes to the store at a time, in bytes.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -192,9 +193,8 @@ impl Examiner {
         outline: Outline,
         mut content: File,
     ) -> Result<(Shown, File), Fault> {
-        let permits = outline.pixels().div_ceil(PERMIT_PIXELS);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         // It is never closed.
+        let permits = permits(&outline);
         let permit = Arc::clone(&self.pixels).acquire_many_owned(permits).await.ok();
         blocking(move || {
             let shown = picture::show(format, &outline, &mut content)?;
@@ -204,6 +204,13 @@ impl Examiner {
         })
         .await?
     }
+}
+
+/// How many permits a picture takes: never more than there are, for which it
+/// would wait for ever.
+fn permits(outline: &Outline) -> u32 {
+    let permits = outline.pixels().div_ceil(PERMIT_PIXELS).min(PIXELS_AT_ONCE as u64);
+    u32::try_from(permits).unwrap_or(u32::MAX)
 }
 
 /// A panic is taken for the file's fault: decoders have some.
@@ -222,7 +229,22 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 #[allow(clippy::panic, reason = "tests")]
 mod tests {
+    use image::metadata::Orientation;
+
     use super::*;
+
+    #[test]
+    fn what_takes_all_the_memory_is_decoded_alone() {
+        let orientation = Orientation::NoTransforms;
+        let of = |width, height, is_deep| {
+            permits(&Outline { width, height, orientation, frames: 1, is_deep })
+        };
+        assert_eq!(of(40, 30, false), 1);
+        assert_eq!((of(8_000, 4_000, false), of(8_000, 4_000, true)), (32, 64));
+        for is_deep in [false, true] {
+            assert_eq!(of(8_000, 8_000, is_deep) as usize, PIXELS_AT_ONCE, "{is_deep}");
+        }
+    }
 
     #[tokio::test]
     async fn what_a_decoder_cannot_bear_is_the_files_fault() {

@@ -50,6 +50,8 @@ pub(crate) struct Outline {
     pub(crate) orientation: Orientation,
     /// How many pictures it is; more than one move.
     pub(crate) frames: u32,
+    /// Whether each colour of a pixel has sixteen bits, not eight.
+    pub(crate) is_deep: bool,
 }
 
 /// Why a file is not served as a picture; told to whom it belongs.
@@ -134,6 +136,7 @@ impl Outline {
             height: size.1,
             orientation: Orientation::NoTransforms,
             frames: 0,
+            is_deep: false,
         })
     }
 
@@ -149,9 +152,11 @@ impl Outline {
         self.frames <= 1 && self.orientation != Orientation::NoTransforms
     }
 
-    /// How much is decoded, in pixels.
+    /// How much is decoded, in pixels of eight bits for each colour: a deep one
+    /// takes as much memory as two.
     pub(crate) fn pixels(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height)
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        if self.is_deep { 2 * pixels } else { pixels }
     }
 }
 

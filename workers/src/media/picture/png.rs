@@ -67,7 +67,7 @@ pub(super) fn clean<R: BufRead, W: Write + Seek>(
     }
 }
 
-/// Header: width, height, and how pixels are stored.
+/// Header: width, height, bits for each colour, and how else pixels are stored.
 fn header<R: BufRead, W: Write + Seek>(
     parts: &mut Parts<R, W>,
     length: u32,
@@ -78,9 +78,11 @@ fn header<R: BufRead, W: Write + Seek>(
     }
     let [width, height]: [[u8; 4]; 2] = [parts.array()?, parts.array()?];
     let outline = Outline::new(u32::from_be_bytes(width), u32::from_be_bytes(height))?;
+    let depth = parts.byte()?;
     for bytes in [length.to_be_bytes(), kind, width, height] {
         parts.put(&bytes)?;
     }
-    parts.copy(u64::from(length) - 8 + CHECKSUM_BYTES)?;
-    Ok(outline)
+    parts.put(&[depth])?;
+    parts.copy(u64::from(length) - 9 + CHECKSUM_BYTES)?;
+    Ok(Outline { is_deep: depth > 8, ..outline })
 }

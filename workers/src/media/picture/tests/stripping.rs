@@ -45,6 +45,7 @@ fn transparency_is_seen_through_in_the_thumbnail() {
 #[test]
 fn a_small_picture_is_its_own_thumbnail_in_size() {
     let served = serve(Format::Png, &picture(Format::Png, &corners(20, 10).into())).unwrap();
+    assert_eq!(served.outline.pixels(), 200);
     assert_eq!((served.thumbnail().width(), served.thumbnail().height()), (20, 10));
 }
 
@@ -64,6 +65,7 @@ fn deep_colours_have_a_thumbnail_that_anybody_can_show() {
         let mut bytes = Vec::new();
         deep.write_with_encoder(image::codecs::png::PngEncoder::new(&mut bytes)).unwrap();
         let served = serve(Format::Png, &bytes).unwrap();
+        assert_eq!(served.outline.pixels(), 2 * 400 * 300, "they take twice the memory");
         assert_eq!(served.shown.thumbnail.mime, mime);
         assert_eq!(
             served.thumbnail().color().bytes_per_pixel()
