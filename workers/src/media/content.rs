@@ -39,6 +39,8 @@ const PDF: &str = "application/pdf";
 /// # Errors
 /// [`Lie`].
 pub(crate) fn check(claimed: &str, head: &[u8]) -> Result<String, Lie> {
+    // Gateways store it so. But a file is served under the name that is believed
+    // here, and a picture by another spelling of its name would not be cleaned.
     let essence = claimed.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if essence == VECTOR {
         return Err(Lie::Vector);
