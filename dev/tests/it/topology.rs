@@ -20,6 +20,8 @@ use nats::{
 use schemas::{DeviceId, UserId};
 use tokio::time::timeout;
 
+use crate::support::{until, until_some};
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn shards(count: u32) -> Topology {
@@ -221,25 +223,37 @@ async fn leaders_are_spread_over_the_nodes_while_messages_are_stored() {
     bus.ready().await.unwrap();
     assert_eq!(reconcile::diff(&bus, &declared).await.unwrap(), []);
 
-    // All on one node, as after the others were restarted.
+    // All on one node, as after the others were restarted. Nodes of a busy
+    // machine may elect another one meanwhile.
     let names: Vec<_> = declared.streams().into_iter().map(|stream| stream.name).collect();
-    for name in &names {
-        let from = leader(&bus.jetstream, name).await;
-        let to = cluster.nodes()[0].name().to_owned();
-        if from != to {
-            place::carry_out(&bus, &Move { stream: name.clone(), from, to }).await.unwrap();
+    let first = cluster.nodes()[0].name();
+    let gathered = async || {
+        let mut all_there = true;
+        for name in &names {
+            let (from, to) = (leader(&bus.jetstream, name).await, first.to_owned());
+            if from != to {
+                all_there = false;
+                carry_out(&bus, &Move { stream: name.clone(), from, to }).await;
+            }
         }
-    }
+        all_there
+    };
+    until(gathered, "one node leads all streams").await;
     let plan = place::plan(&bus, &declared).await.unwrap();
     // Four of six inboxes, and two or three of the four other streams.
     assert!(plan.len() >= 6, "{plan:?}");
 
     let inboxes = Inboxes::new(bus.clone());
-    let spread = async {
-        for step in &plan {
-            place::carry_out(&bus, step).await.unwrap();
-        }
-    };
+    let spread = until(
+        async || {
+            let plan = place::plan(&bus, &declared).await.unwrap();
+            for step in &plan {
+                carry_out(&bus, step).await;
+            }
+            plan.is_empty() && inboxes_led(&bus, &names).await == [2, 2, 2]
+        },
+        "the leaders are spread",
+    );
     tokio::pin!(spread);
     let (user, device) = (UserId::mint(), DeviceId::mint());
     let mut stored = 0;
@@ -253,17 +267,31 @@ async fn leaders_are_spread_over_the_nodes_while_messages_are_stored() {
         stored += 1;
     }
     assert!(stored > 0);
-    let mut inboxes_led = HashMap::<String, usize>::new();
-    for name in names.iter().filter(|name| name.starts_with("INBOX_")) {
-        *inboxes_led.entry(leader(&bus.jetstream, name).await).or_default() += 1;
+}
+
+/// As somebody who will look again: on a busy machine a copy may lag, or another
+/// node be elected.
+async fn carry_out(bus: &Bus, step: &Move) {
+    if let Err(error) = place::carry_out(bus, step).await {
+        eprintln!("{step}: {error}");
     }
-    assert_eq!(inboxes_led.values().copied().collect::<Vec<_>>(), [2, 2, 2], "{inboxes_led:?}");
-    assert_eq!(place::plan(&bus, &declared).await.unwrap(), []);
+}
+
+/// How many inboxes each node leads that leads any.
+async fn inboxes_led(bus: &Bus, streams: &[String]) -> Vec<usize> {
+    let mut led = HashMap::<String, usize>::new();
+    for name in streams.iter().filter(|name| name.starts_with("INBOX_")) {
+        *led.entry(leader(&bus.jetstream, name).await).or_default() += 1;
+    }
+    led.into_values().collect()
 }
 
 async fn leader(jetstream: &jetstream::Context, stream: &str) -> String {
-    let stream = jetstream.get_stream(stream).await.unwrap();
-    stream.cached_info().cluster.clone().unwrap().leader.unwrap()
+    let find = async || {
+        let stream = jetstream.get_stream(stream).await.ok()?;
+        stream.cached_info().cluster.clone()?.leader
+    };
+    until_some(find, format_args!("{stream} has a leader")).await
 }
 
 #[tokio::test]

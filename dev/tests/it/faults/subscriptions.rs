@@ -16,8 +16,22 @@ const NEXT_LOOK: Duration = Duration::from_secs(24);
 /// Said on the connection with the subscriptions, and on no other.
 const SUBSCRIBES: &str = "SUB user.";
 
+/// How often a slow machine may take longer than that.
+const TRIES: usize = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_while_subscriptions_were_away_is_found_when_they_are_back() {
+    for _ in 0..TRIES {
+        if is_found_before_the_next_look().await {
+            return;
+        }
+    }
+    panic!("it took longer than {NEXT_LOOK:?} {TRIES} times");
+}
+
+/// Whether that was soon enough to show what it is to show: later a look at the
+/// store may have found it.
+async fn is_found_before_the_next_look() -> bool {
     let stack = support::stack().limits(false).start().await.unwrap();
     let server = stack.nats().nodes()[0].url().trim_start_matches("nats://").parse().unwrap();
     let proxy = Proxy::to(server).await;
@@ -67,7 +81,10 @@ async fn what_was_stored_while_subscriptions_were_away_is_found_when_they_are_ba
         })
         .await;
     party.settles().await;
-    assert!(online_since.elapsed() < NEXT_LOOK, "a look at the store may have found them");
+    if online_since.elapsed() >= NEXT_LOOK {
+        return false;
+    }
     assert_eq!(bob.notes().online_since, Some(online_since), "he was to notice nothing");
     party.leaves_nothing_behind().await;
+    true
 }

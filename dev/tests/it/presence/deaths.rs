@@ -19,6 +19,8 @@ use crate::{
 /// How long a gateway's lease lasts here, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(3);
 const RENEWED: Duration = Duration::from_secs(1);
+/// How often a slow machine may be too late for a lease.
+const TRIES: usize = 10;
 /// As many people with all of their devices hold a thousand sessions.
 const PEOPLE: usize = 125;
 
@@ -88,7 +90,18 @@ async fn a_thousand_sessions_end_with_their_gateway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_elsewhere_before_the_lease_ends_was_never_offline() {
+    for _ in 0..TRIES {
+        if is_elsewhere_in_time().await {
+            return;
+        }
+    }
+    panic!("the lease ended first {TRIES} times");
+}
+
+/// Whether it was before the lease ended, and so shows what it is to show.
+async fn is_elsewhere_in_time() -> bool {
     let stack = stack(1).await;
+    let bus = stack.bus().await.unwrap();
     let [alice, bob] = Person::several_on(&stack).await;
     let mut a = alice.connect(SECOND).await;
     let b = bob.connect(FIRST).await;
@@ -97,9 +110,12 @@ async fn who_is_elsewhere_before_the_lease_ends_was_never_offline() {
     stack.gateways()[FIRST].kill9().await;
     drop(b);
     let b = bob.connect(SECOND).await;
+    if nats::Leases::new(bus.clone()).live().await.unwrap().len() < 2 {
+        return false;
+    }
     // Once this is done, so is what the gateway's end brings about.
     let gone = async {
-        let sessions = nats::Sessions::new(stack.bus().await.unwrap());
+        let sessions = nats::Sessions::new(bus);
         while sessions.gateways().await.unwrap().len() < 2 || all_live(&sessions).await > 1 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -109,6 +125,7 @@ async fn who_is_elsewhere_before_the_lease_ends_was_never_offline() {
     b.hangs_up().await;
     let told = hears_of_all(&mut a, &[bob.user()], PresenceState::Offline).await;
     assert!(told[&bob.user()].unwrap() >= before);
+    true
 }
 
 /// How many gateways have written that all of their sessions are there.
