@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
 use bytes::Bytes;
-use schemas::{DeviceId, UserId};
+use schemas::{DeviceId, Millis, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -177,6 +177,22 @@ impl Inboxes {
         let select = Select::From { seq: from.max(1), next_by_subj: &filter };
         let found = leader::read(&self.bus.requester, &self.stream(user), select).await?;
         Ok(found.map(|found| StoredEntry { seq: found.seq, payload: found.payload }))
+    }
+
+    /// When the oldest message that waits in a device's inbox was stored; none
+    /// where it is empty. No replica's lag shows.
+    ///
+    /// # Errors
+    /// When there was no leader to answer within [`crate::direct::READ_DEADLINE`].
+    pub async fn waiting_since(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<Millis>, ReadError> {
+        let filter = subject::inbox(self.bus.shards, user, device);
+        let select = Select::From { seq: 1, next_by_subj: &filter };
+        let found = leader::read(&self.bus.requester, &self.stream(user), select).await?;
+        Ok(found.map(|found| found.stored))
     }
 
     /// This position in a device's inbox, or that of the newest message where it

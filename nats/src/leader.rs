@@ -4,7 +4,9 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use schemas::Millis;
 use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     api::{self, ApiError, Question, REQUEST_TIMEOUT, Requester, ServerError},
@@ -29,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) seq: u64,
     pub(crate) subject: String,
     pub(crate) payload: Bytes,
+    /// When it was stored, by the leader's clock.
+    pub(crate) stored: Millis,
 }
 
 /// Asks the leader of this stream for one message, for up to [`READ_DEADLINE`].
@@ -59,13 +63,19 @@ struct Raw {
     seq: u64,
     #[serde(default)]
     data: String,
+    /// As in RFC 3339.
+    time: String,
 }
 
 impl Raw {
     fn decode(self) -> Result<Found, ApiError> {
-        let payload = BASE64_STANDARD
-            .decode(self.data)
-            .map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        Ok(Found { seq: self.seq, subject: self.subject, payload: payload.into() })
+        let payload = BASE64_STANDARD.decode(self.data).map_err(unreadable)?;
+        let time = OffsetDateTime::parse(&self.time, &Rfc3339).map_err(unreadable)?;
+        let stored = Millis(time.unix_timestamp() * 1_000 + i64::from(time.millisecond()));
+        Ok(Found { seq: self.seq, subject: self.subject, payload: payload.into(), stored })
     }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Unreadable(error.to_string())
 }
