@@ -3,11 +3,11 @@
 use std::{future::pending, io, sync::Mutex};
 
 use async_trait::async_trait;
-use schemas::{GroupId, MediaId, Micros, Millis, PushTarget};
+use schemas::{DeviceId, GroupId, MediaId, Micros, Millis, PushTarget};
 use store::{
-    Audience, Device, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange, MediaError,
-    MediaOutcome, MediaPage, MediaPlace, MediaUsage, NewDevice, NewMedia, NewUser, PasswordHash,
-    RefreshClaim, Rotation, UserPatch, Username,
+    Audience, Device, Fetches, Group, GroupChange, GroupError, GroupOutcome, Media, MediaChange,
+    MediaError, MediaOutcome, MediaPage, MediaPlace, MediaUsage, NewDevice, NewMedia, NewUser,
+    PasswordHash, RefreshClaim, Rotation, Shares, UserPatch, Username,
 };
 
 use super::*;
@@ -162,7 +162,13 @@ impl Directory for OneUser {
     ) -> Result<MediaPage, DirectoryError> {
         Err(refused())
     }
-    async fn media_audiences(&self, _: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+    async fn media_shares(&self, _: MediaId) -> Result<Shares, DirectoryError> {
+        Err(refused())
+    }
+    async fn media_fetches(&self, _: MediaId) -> Result<Fetches, DirectoryError> {
+        Err(refused())
+    }
+    async fn note_fetch(&self, _: MediaId, _: DeviceId) -> Result<(), DirectoryError> {
         Err(refused())
     }
     async fn media_usage(&self, _: UserId) -> Result<MediaUsage, DirectoryError> {

@@ -83,6 +83,7 @@ macro_rules! directory_contract {
             media::an_upload_arrives_and_is_judged,
             media::an_upload_is_made_once,
             media::media_are_shared,
+            media::media_are_fetched,
             media::media_lead_to_the_groups_of_who_reads,
             media::media_count_for_their_owner,
             media::media_are_listed_from_the_oldest_on,

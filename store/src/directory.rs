@@ -7,8 +7,8 @@ use crate::{
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch},
     media::{
-        Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaUsage,
-        NewMedia,
+        Audience, Fetches, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace,
+        MediaUsage, NewMedia, Shares,
     },
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
@@ -322,8 +322,8 @@ pub trait Directory: Send + Sync + 'static {
         change: &MediaChange,
     ) -> Result<MediaOutcome, MediaError>;
 
-    /// Forgets media and with whom they were shared; the unknown are forgotten
-    /// already.
+    /// Forgets media, with whom they were shared, and who has them; the unknown
+    /// are forgotten already.
     ///
     /// # Errors
     /// As [`user`](Self::user).
@@ -347,7 +347,20 @@ pub trait Directory: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`user`](Self::user).
-    async fn media_audiences(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError>;
+    async fn media_shares(&self, id: MediaId) -> Result<Shares, DirectoryError>;
+
+    /// Which devices have media, from the newest state.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn media_fetches(&self, id: MediaId) -> Result<Fetches, DirectoryError>;
+
+    /// Notes that a device has media. That there are such media is the caller's
+    /// to check.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    async fn note_fetch(&self, id: MediaId, by: DeviceId) -> Result<(), DirectoryError>;
 
     /// What all media of a user come to that were reserved and not deleted.
     /// Deleted ones may count no more a moment before they are gone, and of those
@@ -357,8 +370,8 @@ pub trait Directory: Send + Sync + 'static {
     /// As [`user`](Self::user).
     async fn media_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError>;
 
-    /// Lets those read media to whom it was sent or shown. Again changes nothing. That there are such media is the caller's
-    /// to check.
+    /// Lets those read media to whom they are sent or shown. Again only changes
+    /// when that was done last. That there are such media is the caller's to check.
     ///
     /// # Errors
     /// As [`user`](Self::user).

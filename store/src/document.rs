@@ -11,5 +11,5 @@ mod media;
 mod user;
 
 pub(crate) use group::GroupDocument;
-pub(crate) use media::{MediaDocument, ShareDocument};
+pub(crate) use media::{FetchDocument, MediaDocument, ShareDocument};
 pub(crate) use user::{DeviceDocument, UserDocument};

@@ -12,8 +12,8 @@ use crate::{
     error::DirectoryError,
     group::{Group, GroupChange, GroupError, GroupOutcome},
     media::{
-        Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaUsage,
-        NewMedia,
+        Audience, Fetches, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace,
+        MediaUsage, NewMedia, Shares,
     },
     token::{RefreshClaim, Rotation},
     user::{Device, NewDevice, NewUser, User, UserPatch},
@@ -88,7 +88,7 @@ pub(crate) trait Documents: Send + Sync + 'static {
         + Send,
     ) -> impl Answer<MediaOutcome, MediaError>;
 
-    /// Removes the shares of media, and then the media.
+    /// Removes the shares and the fetches of media, and then the media.
     fn remove_media(&self, id: MediaId) -> impl Answer<()>;
 
     /// Media that have not changed since before that time, from that place on.
@@ -100,13 +100,19 @@ pub(crate) trait Documents: Send + Sync + 'static {
     ) -> impl Answer<(Vec<MediaDocument>, Option<MediaPlace>)>;
 
     /// With whom media were shared.
-    fn read_shares(&self, id: MediaId) -> impl Answer<Vec<Audience>>;
+    fn read_shares(&self, id: MediaId) -> impl Answer<Shares>;
+
+    /// Which devices have media.
+    fn read_fetches(&self, id: MediaId) -> impl Answer<Fetches>;
+
+    /// Stores that a device has media, now.
+    fn put_fetch(&self, id: MediaId, by: DeviceId) -> impl Answer<()>;
 
     /// What all media of an owner come to.
     fn read_usage(&self, owner: UserId) -> impl Answer<MediaUsage>;
 
-    /// Stores a share, if it is not there.
-    fn insert_share(&self, id: MediaId, with: Audience) -> impl Answer<()>;
+    /// Stores a share, made now.
+    fn put_share(&self, id: MediaId, with: Audience) -> impl Answer<()>;
 
     /// Whether there is a share with one of these.
     fn has_share(&self, id: MediaId, with: &[Audience]) -> impl Answer<bool>;
@@ -338,8 +344,16 @@ impl<S: Documents> Directory for S {
         Ok(MediaPage { media: documents.iter().map(MediaDocument::to_media).collect(), next })
     }
 
-    async fn media_audiences(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+    async fn media_shares(&self, id: MediaId) -> Result<Shares, DirectoryError> {
         self.read_shares(id).await
+    }
+
+    async fn media_fetches(&self, id: MediaId) -> Result<Fetches, DirectoryError> {
+        self.read_fetches(id).await
+    }
+
+    async fn note_fetch(&self, id: MediaId, by: DeviceId) -> Result<(), DirectoryError> {
+        self.put_fetch(id, by).await
     }
 
     async fn media_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
@@ -347,7 +361,7 @@ impl<S: Documents> Directory for S {
     }
 
     async fn share_media(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
-        self.insert_share(id, with).await
+        self.put_share(id, with).await
     }
 
     async fn is_media_shared(

@@ -9,16 +9,17 @@
 //! | `member.<user>.<group>` | nothing: a mark that the user may be in the group |
 //! | `media.<id>` | an upload |
 //! | `owned.<user>.<media>.<bytes>` | nothing: a mark that the upload counts for its owner |
-//! | `shared.<media>.<user or group or everyone>` | nothing: a mark that these may read it |
+//! | `shared.<media>.<user or group or everyone>` | nothing: a mark that these may read it, written again when it is sent to them again |
+//! | `fetched.<media>.<device>` | nothing: a mark that the device has it |
 
 mod bucket;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, str::FromStr};
 
 use async_nats::jetstream;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use schemas::{GroupId, MediaId, Millis, UserId};
+use schemas::{DeviceId, GroupId, MediaId, Millis, UserId};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -28,7 +29,7 @@ use crate::{
     documents::{Age, Decided, Decision, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{Audience, MediaError, MediaOutcome, MediaPlace, MediaUsage},
+    media::{Audience, Fetches, MediaError, MediaOutcome, MediaPlace, MediaUsage, Shares},
     username::Username,
 };
 
@@ -78,6 +79,18 @@ impl KvDirectory {
                 })
             })
             .await
+    }
+
+    /// What marks end in, and when the last of them was written.
+    async fn read_marks<T: FromStr>(
+        &self,
+        pattern: &str,
+    ) -> Result<(Vec<T>, Option<Millis>), DirectoryError> {
+        let marks = self.bucket.keys(pattern).await?;
+        // Later than that, so that it is not too early for any of them.
+        let last = self.bucket.last_written(pattern).await?;
+        let ends = marks.iter().filter_map(|mark| mark.rsplit('.').next()?.parse().ok());
+        Ok((ends.collect(), last))
     }
 }
 
@@ -260,7 +273,8 @@ impl Documents for KvDirectory {
     /// meanwhile names a revision that is not there. The record goes last: as
     /// long as it is there, somebody comes back for what is left.
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
-        self.bucket.purge(&format!("shared.{id}.*")).await?;
+        let (shares, fetches) = (shares_of(id), fetches_of(id));
+        futures_util::try_join!(self.bucket.purge(&shares), self.bucket.purge(&fetches))?;
         if let Some(media) = self.read_media(id, Age::Newest).await? {
             self.bucket.purge(&format!("{}.*", owned_key(media.owner(), id))).await?;
         }
@@ -280,9 +294,18 @@ impl Documents for KvDirectory {
         Ok((media, next.map(|next| MediaPlace(next.to_string()))))
     }
 
-    async fn read_shares(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
-        let marks = self.bucket.keys(&format!("shared.{id}.*")).await?;
-        Ok(marks.iter().filter_map(|mark| mark.rsplit('.').next()?.parse().ok()).collect())
+    async fn read_shares(&self, id: MediaId) -> Result<Shares, DirectoryError> {
+        let (with, last) = self.read_marks(&shares_of(id)).await?;
+        Ok(Shares { with, last })
+    }
+
+    async fn read_fetches(&self, id: MediaId) -> Result<Fetches, DirectoryError> {
+        let (by, last) = self.read_marks(&fetches_of(id)).await?;
+        Ok(Fetches { by, last })
+    }
+
+    async fn put_fetch(&self, id: MediaId, by: DeviceId) -> Result<(), DirectoryError> {
+        self.bucket.mark_one(format!("fetched.{id}.{by}")).await
     }
 
     async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
@@ -291,7 +314,7 @@ impl Documents for KvDirectory {
         Ok(sizes.fold(MediaUsage::default(), MediaUsage::with))
     }
 
-    async fn insert_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
+    async fn put_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
         self.bucket.mark_one(share_key(id, with)).await
     }
 
@@ -308,7 +331,7 @@ impl Documents for KvDirectory {
         id: MediaId,
         user: UserId,
     ) -> Result<Vec<GroupId>, DirectoryError> {
-        let (shares, memberships) = (format!("shared.{id}.*"), format!("member.{user}.*"));
+        let (shares, memberships) = (shares_of(id), format!("member.{user}.*"));
         let (shares, memberships) =
             futures_util::try_join!(self.bucket.keys(&shares), self.bucket.keys(&memberships))?;
         let group = |mark: &String| mark.rsplit('.').next().and_then(|id| id.parse().ok());
@@ -337,6 +360,14 @@ fn media_key(id: MediaId) -> String {
 /// Without the size, which a removal need not know.
 fn owned_key(owner: UserId, media: MediaId) -> String {
     format!("owned.{owner}.{media}")
+}
+
+fn shares_of(media: MediaId) -> String {
+    format!("shared.{media}.*")
+}
+
+fn fetches_of(media: MediaId) -> String {
+    format!("fetched.{media}.*")
 }
 
 fn share_key(media: MediaId, with: Audience) -> String {

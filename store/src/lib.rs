@@ -20,6 +20,7 @@ mod mongo;
 pub mod objects;
 mod open;
 mod patience;
+mod retention;
 mod token;
 mod user;
 mod username;
@@ -29,12 +30,13 @@ pub use error::DirectoryError;
 pub use group::{Group, GroupChange, GroupError, GroupOutcome, GroupPatch, GroupRefusal, Member};
 pub use kv::KvDirectory;
 pub use media::{
-    Audience, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace, MediaRefusal,
-    MediaState, MediaUsage, NewMedia, Served,
+    Audience, Fetches, Media, MediaChange, MediaError, MediaOutcome, MediaPage, MediaPlace,
+    MediaRefusal, MediaState, MediaUsage, NewMedia, SHARE_LIFE, Served, Shares,
 };
 pub use mongo::MongoDirectory;
 pub use objects::Objects;
 pub use open::{DirectoryOptions, OPEN_DEADLINE, OpenError, open};
+pub use retention::Retention;
 pub use token::{Family, ParseFamilyError, RefreshClaim, Rotation, TokenState};
 pub use user::{Device, NewDevice, NewUser, PasswordHash, User, UserPatch};
 pub use username::{ParseUsernameError, Username};

@@ -3,9 +3,9 @@
 //! The rules are here and pure. A store reads a record, asks [`Media::apply`],
 //! and stores the outcome if nobody else changed the record meanwhile.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
-use schemas::{ChatId, GroupId, MediaId, Millis, Sha256, UserId, id::ParseIdError};
+use schemas::{ChatId, DeviceId, GroupId, MediaId, Millis, Sha256, UserId, id::ParseIdError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::DirectoryError;
@@ -86,6 +86,28 @@ pub enum Audience {
     Group(GroupId),
     /// Whoever is signed in.
     Everyone,
+}
+
+/// For how long media may be sent to those they were shared with without being
+/// shared again.
+pub const SHARE_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// With whom media were shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Each once.
+    pub with: Vec<Audience>,
+    /// When that was done last; nothing where it never was, or that is not known.
+    pub last: Option<Millis>,
+}
+
+/// Which devices have media.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetches {
+    /// Each once.
+    pub by: Vec<DeviceId>,
+    /// When one of them fetched them last; nothing where none has.
+    pub last: Option<Millis>,
 }
 
 /// What the media of one user come to, in whatever state.

@@ -7,6 +7,7 @@
 //! | `groups` | the group with its members | `members.user` |
 //! | `media` | an upload | `owner` |
 //! | `shares` | who may read media beside their owner | `media` |
+//! | `fetches` | which device has media | `media` |
 //!
 //! Nothing here asks for more than one document at a time to be atomic: no
 //! transactions, no sessions, no bulk writes, no update pipelines.
@@ -18,16 +19,16 @@ mod records;
 use std::collections::HashMap;
 
 use mongodb::bson::doc;
-use schemas::{GroupId, MediaId, Millis, UserId};
+use schemas::{DeviceId, GroupId, MediaId, Millis, UserId};
 
 pub(crate) use self::connection::check;
 use self::records::Records;
 use crate::{
-    document::{GroupDocument, MediaDocument, ShareDocument, UserDocument},
+    document::{FetchDocument, GroupDocument, MediaDocument, ShareDocument, UserDocument},
     documents::{Age, Decided, Documents, NAME_TAKEN},
     error::DirectoryError,
     group::{GroupError, GroupOutcome},
-    media::{Audience, MediaError, MediaOutcome, MediaPlace, MediaUsage},
+    media::{Audience, Fetches, MediaError, MediaOutcome, MediaPlace, MediaUsage, Shares},
     open::OpenError,
     username::Username,
 };
@@ -39,7 +40,7 @@ const USERNAME: &str = "username_folded";
 const MEMBER: &str = "members.user";
 /// The field that leads from a user to the media.
 const OWNER: &str = "owner";
-/// The field that leads from media to its shares.
+/// The field that leads from media to their shares and fetches.
 const MEDIA: &str = "media";
 
 /// The directory in a MongoDB database. Cheap to clone.
@@ -53,6 +54,7 @@ pub struct MongoDirectory {
     groups: Records<GroupDocument>,
     media: Records<MediaDocument>,
     shares: Records<ShareDocument>,
+    fetches: Records<FetchDocument>,
 }
 
 impl MongoDirectory {
@@ -71,11 +73,13 @@ impl MongoDirectory {
             groups: Records::new(database.collection("groups")),
             media: Records::new(database.collection("media")),
             shares: Records::new(database.collection("shares")),
+            fetches: Records::new(database.collection("fetches")),
         };
         directory.users.index(USERNAME, true).await?;
         directory.groups.index(MEMBER, false).await?;
         directory.media.index(OWNER, false).await?;
         directory.shares.index(MEDIA, false).await?;
+        directory.fetches.index(MEDIA, false).await?;
         tracing::info!(database = database.name(), "the directory is in MongoDB");
         Ok(directory)
     }
@@ -187,6 +191,7 @@ impl Documents for MongoDirectory {
 
     async fn remove_media(&self, id: MediaId) -> Result<(), DirectoryError> {
         self.shares.remove(doc! { MEDIA: id.to_string() }).await?;
+        self.fetches.remove(doc! { MEDIA: id.to_string() }).await?;
         self.media.remove(doc! { "_id": id.to_string() }).await
     }
 
@@ -204,9 +209,29 @@ impl Documents for MongoDirectory {
         Ok((media, last.map(MediaPlace)))
     }
 
-    async fn read_shares(&self, id: MediaId) -> Result<Vec<Audience>, DirectoryError> {
+    async fn read_shares(&self, id: MediaId) -> Result<Shares, DirectoryError> {
         let shares = self.shares.find(doc! { MEDIA: id.to_string() }, Age::Newest).await?;
-        Ok(shares.iter().map(ShareDocument::with).collect())
+        Ok(Shares {
+            with: shares.iter().map(ShareDocument::with).collect(),
+            // Of one the time may be missing, and then it is not known.
+            last: shares
+                .iter()
+                .map(ShareDocument::at)
+                .max_by_key(|at| (at.is_none(), *at))
+                .flatten(),
+        })
+    }
+
+    async fn read_fetches(&self, id: MediaId) -> Result<Fetches, DirectoryError> {
+        let fetches = self.fetches.find(doc! { MEDIA: id.to_string() }, Age::Newest).await?;
+        Ok(Fetches {
+            by: fetches.iter().map(FetchDocument::by).collect(),
+            last: fetches.iter().map(FetchDocument::at).max(),
+        })
+    }
+
+    async fn put_fetch(&self, id: MediaId, by: DeviceId) -> Result<(), DirectoryError> {
+        self.fetches.put(&format!("{id}.{by}"), &FetchDocument::new(id, by, Millis::now())).await
     }
 
     async fn read_usage(&self, owner: UserId) -> Result<MediaUsage, DirectoryError> {
@@ -215,9 +240,8 @@ impl Documents for MongoDirectory {
         Ok(sizes.fold(MediaUsage::default(), MediaUsage::with))
     }
 
-    async fn insert_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
-        let share = ShareDocument::new(id, with);
-        self.shares.insert(&share_id(id, with), &share, doc! {}).await.map(drop)
+    async fn put_share(&self, id: MediaId, with: Audience) -> Result<(), DirectoryError> {
+        self.shares.put(&share_id(id, with), &ShareDocument::new(id, with, Millis::now())).await
     }
 
     async fn has_share(&self, id: MediaId, with: &[Audience]) -> Result<bool, DirectoryError> {

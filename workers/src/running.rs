@@ -118,7 +118,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.run("receipts", receipts_worker(&config, &bus, &ending, pulls()).run());
     tasks.run("presence", presence_worker(&config, &bus, &ending, pulls()).run());
     tasks.run("departures", departures_worker(&config, &bus, &ending, pulls()).run());
-    let sweep = Sweep::new(Arc::clone(&directory), objects.clone(), &config.media);
+    let inboxes = Inboxes::new(bus.clone());
+    let sweep = Sweep::new(Arc::clone(&directory), objects.clone(), inboxes, &config.media);
     tasks.keep("sweep", &ending, sweep.keep_on());
     let targets = Targets::new(Arc::clone(&directory));
     let arrivals = media_worker(&config, &bus, directory, objects, &ending, pulls());

@@ -2,6 +2,7 @@
 //! runs, these tests say what it would find.
 
 mod downloads;
+mod fetches;
 mod resuming;
 mod rights;
 mod s3;
@@ -57,10 +58,14 @@ impl Studio {
 
     /// One with media workers, which find out by themselves.
     pub(crate) async fn start_with(workers: usize) -> Self {
+        Self::in_a_folder(Vec::new(), workers).await
+    }
+
+    async fn in_a_folder(mut settings: Vec<(&str, String)>, workers: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let place = MediaPlace::Folder(folder.path().to_owned());
         let options = ObjectsOptions { media: place, s3: S3Options::default() };
-        let settings = vec![("PETREL_MEDIA", folder.path().display().to_string())];
+        settings.push(("PETREL_MEDIA", folder.path().display().to_string()));
         Self::on(Objects::open(&options).unwrap(), settings, workers, folder).await
     }
 

@@ -2,6 +2,7 @@
 //! what was uploaded, and what is left when things die.
 
 mod clamd;
+mod handover;
 pub(crate) mod pictures;
 mod post;
 mod sweep;

@@ -60,7 +60,7 @@ pub(super) async fn content(
 ) -> Result<Response, HttpError> {
     let (media, served) = ready(&app, me, id).await?;
     let file = File::new(&media, Part::Content, served.mime)?;
-    serve(&app, &file, &method, &headers).await
+    serve(&app, me, &file, &method, &headers).await
 }
 
 /// `GET /v1/media/{id}/thumbnail`
@@ -75,7 +75,7 @@ pub(super) async fn thumbnail(
     let no_thumbnail = || HttpError::new(ErrorCode::NotFound, "there is no small picture of it");
     let thumbnail = served.thumbnail.ok_or_else(no_thumbnail)?;
     let file = File::new(&media, Part::Thumbnail, thumbnail)?;
-    serve(&app, &file, &method, &headers).await
+    serve(&app, me, &file, &method, &headers).await
 }
 
 /// Media that this user may read, and that there is something to read of.
@@ -95,7 +95,8 @@ async fn ready(app: &App, me: Identity, id: MediaId) -> Result<(Media, Served), 
 }
 
 async fn serve(
-    app: &App,
+    app: &Arc<App>,
+    me: Identity,
     file: &File,
     method: &Method,
     headers: &HeaderMap,
@@ -105,6 +106,10 @@ async fn serve(
     let signs = method == Method::GET;
     let address = signs.then(|| app.objects.sign_download(file.object, &download, SIGNED));
     if let Some(address) = address.flatten() {
+        // Nobody tells what becomes of it.
+        if file.object.part == Part::Content {
+            app.note_fetch(file.object.media, me.device);
+        }
         let headers = [(header::LOCATION, value(&address)?), (header::CACHE_CONTROL, ADDRESS_KEPT)];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
@@ -123,7 +128,7 @@ async fn serve(
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let (range, body) = match method {
         &Method::HEAD => (range.unwrap_or(0..size), Body::empty()),
-        _ => open(app, file, range).await?,
+        _ => open(app, me, file, range, size).await?,
     };
     let mut response = (status, LOCKED, file.kept()).into_response();
     let told = response.headers_mut();
@@ -141,15 +146,25 @@ async fn serve(
 
 /// What is read, and which bytes these are.
 async fn open(
-    app: &App,
+    app: &Arc<App>,
+    me: Identity,
     file: &File,
     range: Option<Range<u64>>,
+    size: u64,
 ) -> Result<(Range<u64>, Body), HttpError> {
     let reading = app.objects.read(file.object, range).await?;
     // A gateway that leaves is not held up by who reads slowly; they go on with
     // a range, elsewhere.
     let bytes = reading.bytes.take_until(app.closing.clone().cancelled_owned());
-    Ok((reading.range, Body::from_stream(bytes)))
+    let Object { media, part } = file.object;
+    // Who takes the end of it has, by one request or by several, all of it.
+    let body = if part == Part::Content && reading.range.end == size {
+        let length = size - reading.range.start;
+        Body::from_stream(app.noting_fetch(media, me.device, bytes, length))
+    } else {
+        Body::from_stream(bytes)
+    };
+    Ok((reading.range, body))
 }
 
 impl File {

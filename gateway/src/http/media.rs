@@ -29,7 +29,7 @@ pub(super) async fn reserve(
     JsonBody(new): JsonBody<NewMedia>,
 ) -> Result<(StatusCode, Json<Reservation>), HttpError> {
     app.limits.uploads.take(me.user)?;
-    let reservation = app.reserve_media(me.user, new, &base).await?;
+    let reservation = app.reserve_media(me, new, &base).await?;
     Ok((StatusCode::CREATED, Json(reservation)))
 }
 

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod coming;
+mod fetches;
 mod incoming;
 mod intake;
 mod options;

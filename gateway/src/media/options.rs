@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 use mediatype::{MediaType, names};
+use store::Retention;
 
 /// Pictures, sound, films, documents, archives, and ciphertext.
 const TYPES: &str = "image/jpeg,image/png,image/gif,image/webp,audio/*,video/*,text/plain,\
@@ -38,9 +39,9 @@ pub struct MediaOptions {
     #[arg(long, env = "PETREL_MEDIA_QUOTA_COUNT", default_value_t = 10_000)]
     pub media_quota_count: u64,
 
-    /// Days until media go, as the workers have it: what clients are told.
-    #[arg(long, env = "PETREL_MEDIA_DAYS", default_value_t = 30)]
-    pub media_days: u32,
+    /// How long they are kept.
+    #[command(flatten)]
+    pub retention: Retention,
 
     /// Where clients find the gateways, for the addresses in answers:
     /// `https://chat.example`. Where not given, each is told the host it asked.

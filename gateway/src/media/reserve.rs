@@ -1,5 +1,7 @@
 //! An upload is reserved.
 
+use std::sync::Arc;
+
 use schemas::{
     ErrorCode, Millis, UserId,
     http::{NewMedia, Reservation, UploadMethod, UploadRequest},
@@ -11,26 +13,31 @@ use store::{
 };
 
 use super::essence;
-use crate::{app::App, session::Refusal};
+use crate::{
+    app::App,
+    session::{Identity, Refusal},
+};
 
 impl App {
-    /// Reserves an upload for this user, who finds the gateways at `base`.
+    /// Reserves an upload for this device's user, who finds the gateways at `base`.
     ///
     /// # Errors
     /// The [`Refusal`] for the caller.
     pub(crate) async fn reserve_media(
-        &self,
-        owner: UserId,
+        self: &Arc<Self>,
+        by: Identity,
         new: NewMedia,
         base: &str,
     ) -> Result<Reservation, Refusal> {
-        let new = self.check_upload(owner, new)?;
+        let new = self.check_upload(by.user, new)?;
         let media = self.directory.create_media(new).await?;
         if let Err(refusal) = self.check_quota(&media).await {
             self.directory.delete_media(media.id).await?;
             return Err(refusal);
         }
         let reservation = self.reservation(&media, base).await?;
+        // Its bytes come from there.
+        self.note_fetch(media.id, by.device);
         metrics::counter!("petrel_uploads_reserved_total").increment(1);
         Ok(reservation)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use schemas::{ErrorCode, GroupId, MediaId, UserId};
-use store::{Audience, Media, MediaState};
+use store::{Audience, Media, MediaState, SHARE_LIFE};
 
 use super::no_such_media;
 use crate::{app::App, session::Refusal};
@@ -14,10 +14,8 @@ use crate::{app::App, session::Refusal};
 const VERDICTS: u64 = 20_000;
 /// For how long: what was deleted meanwhile may be sent until then.
 const VERDICT_LIFE: Duration = Duration::from_secs(60);
-/// Most shares that are remembered.
+/// Most shares that are remembered, each for [`SHARE_LIFE`].
 const SHARES: u64 = 100_000;
-/// For how long. A share ends only together with its media.
-const SHARE_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// What need not be asked or written again when the same media are sent to many.
 pub(crate) struct Sharing {

@@ -1,9 +1,7 @@
 //! What is told of an upload.
 
-use std::time::Duration;
-
 use schemas::{
-    MediaId, Millis, UserId,
+    MediaId, UserId,
     http::{MediaInfo, MediaState as Shown},
 };
 use store::{
@@ -13,8 +11,6 @@ use store::{
 
 use super::{no_such_media, reserve::upload_ends};
 use crate::{app::App, session::Refusal};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl App {
     /// What has become of an upload, as of now, for somebody who may read it.
@@ -43,7 +39,7 @@ impl App {
     pub(crate) fn shown(&self, media: Media) -> MediaInfo {
         let expires = match media.state {
             MediaState::Reserved => upload_ends(&media),
-            _ => self.goes(&media),
+            _ => self.config.media.retention.ends(&media),
         };
         let mut info = MediaInfo {
             id: media.id,
@@ -72,9 +68,5 @@ impl App {
             }
         }
         info
-    }
-
-    fn goes(&self, media: &Media) -> Millis {
-        media.created.plus(DAY * self.config.media.media_days)
     }
 }

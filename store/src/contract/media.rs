@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use schemas::{GroupId, MediaId, Millis, Sha256, UserId};
+use schemas::{DeviceId, GroupId, MediaId, Millis, Sha256, UserId};
 
 use super::{MOST_STEPS, Tested, interrupted, race};
 use crate::{
-    Audience, DirectoryError, Media, MediaChange, MediaError, MediaOutcome, MediaPlace,
-    MediaRefusal, MediaState, MediaUsage, NewMedia, Served,
+    Audience, DirectoryError, Fetches, Media, MediaChange, MediaError, MediaOutcome, MediaPlace,
+    MediaRefusal, MediaState, MediaUsage, NewMedia, Served, Shares,
 };
 
 fn upload(owner: UserId) -> NewMedia {
@@ -127,6 +127,7 @@ pub async fn media_are_shared(directory: Tested) {
     let (media, other) = (reserved(&directory).await.id, reserved(&directory).await.id);
     let (friend, club) = (Audience::User(UserId::mint()), Audience::Group(GroupId::mint()));
     let stranger = Audience::User(UserId::mint());
+    let before = Millis::now();
     let shared =
         async |id, with: &[Audience]| directory.is_media_shared(id, with).await.expect("answers");
     assert!(!shared(media, &[friend, club]).await);
@@ -136,10 +137,19 @@ pub async fn media_are_shared(directory: Tested) {
     }
     let crowd: Vec<Audience> = (0..50).map(|_| Audience::User(UserId::mint())).collect();
     assert!(shared(media, &[&crowd[..], &[club]].concat()).await);
-    let audiences = directory.media_audiences(media).await.expect("answers");
-    assert_eq!(audiences.len(), 3);
-    assert!([friend, club, Audience::Everyone].iter().all(|with| audiences.contains(with)));
-    assert_eq!(directory.media_audiences(other).await.expect("answers"), []);
+    let shares = directory.media_shares(media).await.expect("answers");
+    assert_eq!(shares.with.len(), 3);
+    assert!([friend, club, Audience::Everyone].iter().all(|with| shares.with.contains(with)));
+    assert!(shares.last >= Some(before));
+    // Again, to one of them: who asks when that was last is told so.
+    while Some(Millis::now()) <= shares.last {
+        tokio::task::yield_now().await;
+    }
+    directory.share_media(media, friend).await.expect("shares");
+    let again = directory.media_shares(media).await.expect("answers");
+    assert_eq!(again.with.len(), 3);
+    assert!(again.last > shares.last);
+    assert_eq!(directory.media_shares(other).await.expect("answers"), Shares::default());
     for (id, with) in [
         (media, &[][..]),
         (media, &[stranger]),
@@ -148,6 +158,27 @@ pub async fn media_are_shared(directory: Tested) {
     ] {
         assert!(!shared(id, with).await, "{id} with {with:?}");
     }
+}
+
+/// Which devices have media is known at once, and when one came to have them.
+pub async fn media_are_fetched(directory: Tested) {
+    let (media, other) = (reserved(&directory).await.id, reserved(&directory).await.id);
+    let [phone, laptop] = [0; 2].map(|_| DeviceId::mint());
+    let fetches = async |id| directory.media_fetches(id).await.expect("answers");
+    assert_eq!(fetches(media).await, Fetches::default());
+    let mut last = Some(Millis::now());
+    for (by, count) in [(phone, 1), (laptop, 2), (phone, 2)] {
+        directory.note_fetch(media, by).await.expect("notes");
+        let fetched = fetches(media).await;
+        assert_eq!(fetched.by.len(), count);
+        assert!(fetched.by.contains(&by));
+        assert!(fetched.last >= last, "{fetched:?}");
+        last = fetched.last;
+    }
+    assert_eq!(fetches(other).await, Fetches::default());
+    assert_eq!(directory.media_shares(media).await.expect("answers"), Shares::default());
+    directory.delete_media(media).await.expect("forgets");
+    assert_eq!(fetches(media).await, Fetches::default());
 }
 
 /// From media to the groups that its reader is in, and to no others.
@@ -285,15 +316,18 @@ pub async fn media_are_forgotten(directory: Tested) {
     assert_eq!(stored(&directory, raced).await, None);
 }
 
-/// Whenever forgetting is interrupted, a record that is gone has left no share.
+/// Whenever forgetting is interrupted, a record that is gone has left no share
+/// and no fetch.
 pub async fn media_that_are_half_forgotten_are_still_found(directory: Tested) {
     let with = Audience::User(UserId::mint());
     for steps in 0..MOST_STEPS {
         let id = reserved(&directory).await.id;
         directory.share_media(id, with).await.expect("shares");
+        directory.note_fetch(id, DeviceId::mint()).await.expect("notes");
         let done = interrupted(directory.delete_media(id), steps).await.is_some();
         if stored(&directory, id).await.is_none() {
-            assert_eq!(directory.media_audiences(id).await.expect("answers"), []);
+            assert_eq!(directory.media_shares(id).await.expect("answers"), Shares::default());
+            assert_eq!(directory.media_fetches(id).await.expect("answers"), Fetches::default());
         }
         if done {
             return;

@@ -1,6 +1,6 @@
 //! Media as they are stored.
 
-use schemas::{MediaId, Millis, Sha256, UserId};
+use schemas::{DeviceId, MediaId, Millis, Sha256, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -39,22 +39,53 @@ struct ServedDocument {
     thumbnail: Option<String>,
 }
 
-/// To whom media were sent, where that is a document.
+/// To whom media were sent, and when they were last, where that is a document.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ShareDocument {
     media: MediaId,
     with: Audience,
+    /// Missing where an earlier version has shared them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Millis>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// Which device has media, and since when, where that is a document.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FetchDocument {
+    media: MediaId,
+    by: DeviceId,
+    at: Millis,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
 impl ShareDocument {
-    pub(crate) fn new(media: MediaId, with: Audience) -> Self {
-        Self { media, with, rest: Map::new() }
+    pub(crate) fn new(media: MediaId, with: Audience, at: Millis) -> Self {
+        Self { media, with, at: Some(at), rest: Map::new() }
     }
 
     pub(crate) fn with(&self) -> Audience {
         self.with
+    }
+
+    pub(crate) fn at(&self) -> Option<Millis> {
+        self.at
+    }
+}
+
+impl FetchDocument {
+    pub(crate) fn new(media: MediaId, by: DeviceId, at: Millis) -> Self {
+        Self { media, by, at, rest: Map::new() }
+    }
+
+    pub(crate) fn by(&self) -> DeviceId {
+        self.by
+    }
+
+    pub(crate) fn at(&self) -> Millis {
+        self.at
     }
 }
 

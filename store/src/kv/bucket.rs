@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nats::subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject};
 use schemas::Millis;
 use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
 
 use crate::{
     documents::{Decided, Decision},
@@ -50,6 +51,8 @@ struct Entry {
     value: Option<Bytes>,
     /// What the next write has to name; 0 when the key was never written.
     revision: u64,
+    /// When that was, by the server's clock; nothing when the key was never written.
+    written: Option<Millis>,
 }
 
 impl Bucket {
@@ -107,6 +110,14 @@ impl Bucket {
         }
     }
 
+    /// When a key that matches `pattern` was written last, as the leader knows it.
+    pub(super) async fn last_written(
+        &self,
+        pattern: &str,
+    ) -> Result<Option<Millis>, DirectoryError> {
+        Ok(self.newest(pattern, &mut Patience::new()).await?.written)
+    }
+
     /// Documents under keys that match `pattern` and were not changed since
     /// before that time: those that were changed first come first, from a place
     /// in that order on, and with them the place after the last one. A replica
@@ -123,7 +134,7 @@ impl Bucket {
         let mut next = None;
         while found.len() < limit {
             let Some(message) = self.next(&subject, next.unwrap_or(from)).await? else { break };
-            if message.time.unix_timestamp_nanos() / 1_000_000 >= before.0.into() {
+            if written(message.time) >= before {
                 break;
             }
             next = Some(message.sequence + 1);
@@ -193,7 +204,7 @@ impl Bucket {
         let mut patience = Patience::new();
         let mut in_doubt = None;
         loop {
-            let Entry { value, revision } = self.newest(key, &mut patience).await?;
+            let Entry { value, revision, .. } = self.newest(key, &mut patience).await?;
             let document = value.map(|value| decode(key, &value)).transpose()?;
             let (document, answer) = match decide(document, in_doubt.as_ref())? {
                 Decision::Keep(answer) => return Ok(Settled { answer, revision }),
@@ -293,7 +304,7 @@ impl Bucket {
                 match self.stream.get_last_raw_message_by_subject(&subject).await {
                     Ok(message) => Ok(Entry::from(message)),
                     Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                        Ok(Entry { value: None, revision: 0 })
+                        Ok(Entry { value: None, revision: 0, written: None })
                     }
                     Err(error) => Err(error),
                 }
@@ -361,8 +372,12 @@ impl From<StreamMessage> for Entry {
     fn from(message: StreamMessage) -> Self {
         let is_marker = message.headers.get(OPERATION).is_some();
         let value = (!is_marker).then_some(message.payload);
-        Self { value, revision: message.sequence }
+        Self { value, revision: message.sequence, written: Some(written(message.time)) }
     }
+}
+
+fn written(time: OffsetDateTime) -> Millis {
+    Millis(time.unix_timestamp() * 1_000 + i64::from(time.millisecond()))
 }
 
 fn decode<D: DeserializeOwned>(key: &str, value: &[u8]) -> Result<D, DirectoryError> {

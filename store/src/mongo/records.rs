@@ -145,6 +145,26 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
         }
     }
 
+    /// Stores a document, whatever was there before; fields that only another
+    /// version knows stay.
+    pub(super) async fn put(&self, id: &str, document: &D) -> Result<(), DirectoryError> {
+        let mut fields = self.encode(id, document, 1)?;
+        fields.remove(ID);
+        let mut patience = Patience::new();
+        loop {
+            let put = self.collection.update_one(doc! { ID: id }, doc! { "$set": &fields });
+            let put = put.upsert(true);
+            match patience.wait(put.into_future()).await {
+                Ok(_) => return Ok(()),
+                // Somebody else has just stored the first one.
+                Err(source) if is_duplicate(&source) => {
+                    patience.pause(Trouble::Contended).await?;
+                }
+                Err(source) => patience.pause(unanswered(source)?).await?,
+            }
+        }
+    }
+
     /// Changes a document that is there, as
     /// [`Documents`](crate::documents::Documents) tells.
     pub(super) async fn change<T, E>(

@@ -10,6 +10,7 @@
 mod content;
 mod examine;
 mod fault;
+mod handover;
 mod options;
 mod picture;
 mod scanner;

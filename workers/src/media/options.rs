@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroU16, time::Duration};
 
+use store::Retention;
+
 use super::scanner::ScannerPlace;
 
 /// Media: how they are looked at, and how long they are kept.
@@ -23,28 +25,20 @@ pub struct MediaOptions {
           value_parser = clap::value_parser!(u32).range(24..=8_760))]
     pub media_unsent_hours: u32,
 
-    /// Days after which every upload goes that is nobody's picture.
-    #[arg(long, env = "PETREL_MEDIA_DAYS", default_value_t = DAYS,
-          value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    pub media_days: u32,
+    /// How long they are kept.
+    #[command(flatten)]
+    pub retention: Retention,
 }
 
 /// Looking at one keeps a core busy, or waits for the scanner or the store.
 const IN_HAND: NonZeroU16 = NonZeroU16::new(4).unwrap();
 /// As long as somebody may reasonably think about a message.
 const UNSENT_HOURS: u32 = 24;
-/// As long as a message waits in an inbox.
-const DAYS: u32 = 30;
 
 impl MediaOptions {
     /// After how long an upload goes that was not finished, or never sent.
     pub fn unsent(&self) -> Duration {
         Duration::from_secs(u64::from(self.media_unsent_hours) * 3_600)
-    }
-
-    /// After how long every upload goes.
-    pub fn lifetime(&self) -> Duration {
-        Duration::from_secs(u64::from(self.media_days) * 86_400)
     }
 }
 

@@ -1,5 +1,6 @@
-//! What is removed: uploads that were never finished or never sent, and after a
-//! longer time all others but those that are somebody's picture.
+//! What is removed: uploads that were never finished or never sent, after a
+//! longer time all others but those that are somebody's picture, and where that
+//! is asked for what everyone has whom it was sent to.
 //!
 //! The bytes go first and the record last, so that a sweep that is cut off
 //! leaves nothing that the next one does not find. Several may sweep at once:
@@ -9,13 +10,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use metrics::counter;
+use nats::Inboxes;
 use rand::RngExt as _;
 use schemas::{MediaId, Millis};
-use store::{Audience, Directory, Media, MediaPage, MediaPlace, MediaState, Objects};
+use store::{Audience, Directory, Media, MediaPage, MediaPlace, MediaState, Objects, Shares};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::MediaOptions;
+use super::{MediaOptions, handover::Handover};
 use crate::unavailable::Unavailable;
 
 /// The pause between two sweeps, on average.
@@ -34,23 +36,37 @@ const MISSED: usize = 1_024;
 /// Media that were found not to be due are looked at again after so long: a
 /// picture may be nobody's by then.
 const ANEW: Duration = Duration::from_secs(24 * 60 * 60);
+/// As long, where that may have changed because somebody has fetched them.
+const FETCHED_ANEW: Duration = Duration::from_secs(60 * 60);
 
 /// Removes media that are due.
 pub struct Sweep {
     directory: Arc<dyn Directory>,
     objects: Objects,
     lifetime: Duration,
-    passes: [Pass; 2],
-    missed: Vec<MediaId>,
+    handover: Option<Handover>,
+    passes: Vec<Pass>,
+    missed: Vec<(MediaId, Look)>,
 }
 
 /// How far it was looked at all media of some age. It is in memory: whoever
 /// starts begins anew.
 #[derive(Debug)]
 struct Pass {
+    look: Look,
     age: Duration,
+    anew: Duration,
     began: Millis,
     place: Option<MediaPlace>,
+}
+
+/// What may be due of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Their time.
+    Age,
+    /// They themselves, to those they were sent to.
+    Handover,
 }
 
 /// Media that may be due.
@@ -77,14 +93,25 @@ enum Reason {
     Unsent,
     Rejected,
     Expired,
+    Fetched,
 }
 
 impl Sweep {
     /// A sweep that has looked at nothing yet.
-    pub fn new(directory: Arc<dyn Directory>, objects: Objects, options: &MediaOptions) -> Self {
-        let (unsent, lifetime) = (options.unsent(), options.lifetime());
-        let passes = [lifetime, unsent].map(|age| Pass { age, began: Millis(0), place: None });
-        Self { directory, objects, lifetime, passes, missed: Vec::new() }
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        objects: Objects,
+        inboxes: Inboxes,
+        options: &MediaOptions,
+    ) -> Self {
+        let (unsent, lifetime) = (options.unsent(), options.retention.lifetime());
+        let mut passes =
+            vec![Pass::new(Look::Age, lifetime, ANEW), Pass::new(Look::Age, unsent, ANEW)];
+        let handover = options.retention.fetched().map(|after| {
+            passes.push(Pass::new(Look::Handover, after, FETCHED_ANEW));
+            Handover::new(Arc::clone(&directory), inboxes, after)
+        });
+        Self { directory, objects, lifetime, handover, passes, missed: Vec::new() }
     }
 
     /// Sweeps for ever.
@@ -115,17 +142,19 @@ impl Sweep {
     }
 
     async fn sweep(&mut self, now: Millis, swept: &mut Swept) -> Result<(), Unavailable> {
-        let expired = now.minus(self.lifetime);
         let missed = std::mem::take(&mut self.missed);
-        self.each(missed.into_iter().map(Candidate::Missed), expired, swept).await;
+        let missed = missed.into_iter().map(|(id, look)| (Candidate::Missed(id), look));
+        self.each(missed, now, swept).await;
         for index in 0..self.passes.len() {
             self.passes[index].begin(now);
             loop {
-                let Pass { age, place, .. } = &self.passes[index];
-                let page = self.directory.media_before(now.minus(*age), place.as_ref(), PAGE);
+                let Pass { look, age, place, .. } = &self.passes[index];
+                let (look, before) = (*look, now.minus(*age));
+                let page = self.directory.media_before(before, place.as_ref(), PAGE);
                 let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
                 let Some(next) = next else { break };
-                self.each(media.into_iter().map(Candidate::Listed), expired, swept).await;
+                let listed = media.into_iter().map(|media| (Candidate::Listed(media), look));
+                self.each(listed, now, swept).await;
                 self.passes[index].place = Some(next);
                 sleep(PAUSE).await;
             }
@@ -136,15 +165,17 @@ impl Sweep {
     /// One that fails holds up no other.
     async fn each(
         &mut self,
-        candidates: impl Iterator<Item = Candidate>,
-        expired: Millis,
+        candidates: impl Iterator<Item = (Candidate, Look)>,
+        now: Millis,
         swept: &mut Swept,
     ) {
-        let look = async |media: Candidate| (media.id(), self.remove_if_due(media, expired).await);
+        let look = async |(media, look): (Candidate, Look)| {
+            ((media.id(), look), self.remove_if_due(media, look, now).await)
+        };
         let looks: Vec<_> = candidates.map(look).collect();
         let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
         let mut missed = Vec::new();
-        while let Some((id, removed)) = looks.next().await {
+        while let Some(((id, look), removed)) = looks.next().await {
             match removed {
                 Ok(None) => {}
                 Ok(Some(bytes)) => {
@@ -154,7 +185,7 @@ impl Sweep {
                 Err(error) => {
                     warn!(media = %id, %error, "not swept, and tried again");
                     counter!("petrel_media_sweep_failures_total").increment(1);
-                    missed.push(id);
+                    missed.push((id, look));
                 }
             }
         }
@@ -168,18 +199,19 @@ impl Sweep {
     async fn remove_if_due(
         &self,
         candidate: Candidate,
-        expired: Millis,
+        look: Look,
+        now: Millis,
     ) -> Result<Option<u64>, Unavailable> {
         let id = candidate.id();
         if let Candidate::Listed(media) = candidate
-            && self.reason(&media, expired).await?.is_none()
+            && self.reason(&media, look, now).await?.is_none()
         {
             return Ok(None);
         }
         let media = self.directory.media_fresh(id).await.map_err(Unavailable::new)?;
         // Another worker's sweep was faster.
         let Some(media) = media else { return Ok(None) };
-        let Some(reason) = self.reason(&media, expired).await? else { return Ok(None) };
+        let Some(reason) = self.reason(&media, look, now).await? else { return Ok(None) };
         self.objects.remove(id).await.map_err(Unavailable::new)?;
         self.directory.delete_media(id).await.map_err(Unavailable::new)?;
         let bytes = bytes(&media);
@@ -190,19 +222,37 @@ impl Sweep {
         Ok(Some(bytes))
     }
 
+    /// Why media are removed, if they are.
+    async fn reason(
+        &self,
+        media: &Media,
+        look: Look,
+        now: Millis,
+    ) -> Result<Option<Reason>, Unavailable> {
+        match (look, &self.handover) {
+            (Look::Age, _) => self.aged(media, now).await,
+            (Look::Handover, Some(handover)) => {
+                let is_over = handover.is_over(media, now).await?;
+                Ok(is_over.then_some(Reason::Fetched))
+            }
+            (Look::Handover, None) => Ok(None),
+        }
+    }
+
     /// Why media that are old enough not to be awaited any more are removed.
-    async fn reason(&self, media: &Media, expired: Millis) -> Result<Option<Reason>, Unavailable> {
+    async fn aged(&self, media: &Media, now: Millis) -> Result<Option<Reason>, Unavailable> {
         match media.state {
             MediaState::Reserved => return Ok(Some(Reason::Unfinished)),
             MediaState::Rejected { .. } => return Ok(Some(Reason::Rejected)),
             MediaState::Uploaded(_) | MediaState::Ready(_) => {}
         }
-        let audiences = self.directory.media_audiences(media.id).await;
-        let audiences = audiences.map_err(Unavailable::new)?;
-        if audiences.is_empty() {
+        let Shares { with, .. } =
+            self.directory.media_shares(media.id).await.map_err(Unavailable::new)?;
+        if with.is_empty() {
             return Ok(Some(Reason::Unsent));
         }
-        if media.created >= expired || self.is_picture(media, &audiences).await? {
+        let expired = now.minus(self.lifetime);
+        if media.created >= expired || self.is_picture(media, &with).await? {
             return Ok(None);
         }
         Ok(Some(Reason::Expired))
@@ -245,9 +295,13 @@ impl Candidate {
 }
 
 impl Pass {
+    fn new(look: Look, age: Duration, anew: Duration) -> Self {
+        Self { look, age, anew, began: Millis(0), place: None }
+    }
+
     /// Goes on, or begins anew.
     fn begin(&mut self, now: Millis) {
-        if self.began < now.minus(ANEW) {
+        if self.began < now.minus(self.anew) {
             (self.began, self.place) = (now, None);
         }
     }
@@ -260,6 +314,7 @@ impl Reason {
             Self::Unsent => "unsent",
             Self::Rejected => "rejected",
             Self::Expired => "expired",
+            Self::Fetched => "fetched",
         }
     }
 }

@@ -31,7 +31,7 @@ fn message(chat: impl serde::Serialize, media: MediaId) -> Value {
 }
 
 /// Sends it over HTTP; the status.
-async fn sends(sender: &Person, chat: impl serde::Serialize, media: MediaId) -> u16 {
+pub(super) async fn sends(sender: &Person, chat: impl serde::Serialize, media: MediaId) -> u16 {
     let url = sender.at(SECOND).api.base().join("v1/messages").unwrap();
     let send = super::client().post(url).bearer_auth(sender.account.token());
     Answer::to(send.body(message(chat, media).to_string())).await.status
@@ -145,7 +145,7 @@ async fn what_was_sent_or_worn_is_known_as_such() {
     let [alice, bob] = several().await;
     let directory = studio.directory().await;
     let audiences = async |media| {
-        let mut audiences = directory.media_audiences(media).await.unwrap();
+        let mut audiences = directory.media_shares(media).await.unwrap().with;
         audiences.sort_by_key(Audience::to_string);
         audiences
     };

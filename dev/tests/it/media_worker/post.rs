@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct Post {
     server: NatsServer,
     pub(super) bus: Bus,
-    inboxes: Inboxes,
+    pub(super) inboxes: Inboxes,
     pub(super) directory: Arc<dyn Directory>,
     pub(super) objects: Objects,
     flags: Vec<String>,

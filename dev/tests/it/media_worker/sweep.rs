@@ -10,29 +10,36 @@ use workers::{Config, Sweep, Swept};
 
 use super::post::{Post, served};
 
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
+pub(super) const HOUR: i64 = 3_600_000;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// A sweep that begins now and goes on at whatever time.
-struct Sweeping {
+pub(super) struct Sweeping {
     sweep: Sweep,
     now: Millis,
 }
 
 impl Sweeping {
-    fn of(post: &Post) -> Self {
-        let options = Config::try_parse_from(["workers"]).unwrap().media;
-        let sweep = Sweep::new(post.directory.clone(), post.objects.clone(), &options);
+    pub(super) fn of(post: &Post) -> Self {
+        Self::set(post, &[])
+    }
+
+    /// With some settings.
+    pub(super) fn set(post: &Post, flags: &[&str]) -> Self {
+        let flags = ["workers"].iter().chain(flags);
+        let options = Config::try_parse_from(flags).unwrap().media;
+        let (directory, objects) = (post.directory.clone(), post.objects.clone());
+        let sweep = Sweep::new(directory, objects, post.inboxes.clone(), &options);
         Self { sweep, now: Millis::now() }
     }
 
-    async fn after(&mut self, time: i64) -> Swept {
+    pub(super) async fn after(&mut self, time: i64) -> Swept {
         self.sweep.run(Millis(self.now.0 + time)).await.unwrap()
     }
 }
 
 /// Something that is served, of ten bytes, with a thumbnail.
-async fn ready(post: &Post, owner: UserId) -> MediaId {
+pub(super) async fn ready(post: &Post, owner: UserId) -> MediaId {
     let media = post.reserve(owner, "image/png", b"0123456789").await;
     for part in [Part::Content, Part::Thumbnail] {
         post.writes(media, part, b"0123456789").await;
@@ -43,13 +50,13 @@ async fn ready(post: &Post, owner: UserId) -> MediaId {
     media
 }
 
-async fn sent(post: &Post, owner: UserId, to: Audience) -> MediaId {
+pub(super) async fn sent(post: &Post, owner: UserId, to: Audience) -> MediaId {
     let media = ready(post, owner).await;
     post.directory.share_media(media, to).await.unwrap();
     media
 }
 
-async fn is_there(post: &Post, media: MediaId) -> bool {
+pub(super) async fn is_there(post: &Post, media: MediaId) -> bool {
     let record = post.media(media).await.is_some();
     for part in [Part::Upload, Part::Content, Part::Thumbnail] {
         assert!(record || post.read(media, part).await.is_none(), "{part:?} is left of {media}");
