@@ -14,6 +14,7 @@ mod jpeg;
 pub(super) mod limits;
 mod parts;
 mod png;
+mod rows;
 mod show;
 mod webp;
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, Seek as _, Write},
+    io::{BufReader, BufWriter, Seek as _, Write as _},
 };
 
 use image::{
@@ -10,6 +10,7 @@ use image::{
     Limits,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
+use png::Compression;
 
 use super::{
     Flaw, Format, Outline, PictureError,
@@ -17,6 +18,7 @@ use super::{
         DECODED_BYTES, SIDE, THUMBNAIL_PROFILE_BYTES, THUMBNAIL_QUALITY, THUMBNAIL_SIDE,
         TURNED_QUALITY,
     },
+    rows::write_png,
 };
 
 /// Where a colour profile says which colours it is about.
@@ -54,15 +56,11 @@ pub(crate) fn show(
     if outline.is_turned() {
         small.apply_orientation(outline.orientation);
         image.apply_orientation(outline.orientation);
-        file.rewind()?;
-        file.set_len(0)?;
-        let mut to = BufWriter::new(&mut *file);
-        encode(format, &image, profile.clone(), &mut to).map_err(fault)?;
-        to.flush()?;
+        encode(format, &image, profile.as_deref(), file).map_err(fault)?;
     }
     let (width, height) = (image.width(), image.height());
     drop(image);
-    Ok(Shown { width, height, thumbnail: thumbnail(&small, profile)? })
+    Ok(Shown { width, height, thumbnail: thumbnail(&small, profile.as_deref())? })
 }
 
 struct Decoded {
@@ -106,7 +104,7 @@ fn shrink(image: &DynamicImage) -> DynamicImage {
 }
 
 /// JPEG is smaller, but has no transparency.
-fn thumbnail(small: &DynamicImage, profile: Option<Vec<u8>>) -> Result<Thumbnail, PictureError> {
+fn thumbnail(small: &DynamicImage, profile: Option<&[u8]>) -> Result<Thumbnail, PictureError> {
     let profile = profile.filter(|profile| profile.len() <= THUMBNAIL_PROFILE_BYTES);
     let mut bytes = Vec::new();
     let is_opaque = small.to_rgba8().pixels().all(|pixel| pixel.0[3] == u8::MAX);
@@ -131,29 +129,53 @@ fn narrowed(small: &DynamicImage, transparency: bool) -> DynamicImage {
     }
 }
 
-/// Encodes a picture in its own format.
+/// Makes a file that picture, in its own format.
 fn encode(
     format: Format,
     image: &DynamicImage,
-    profile: Option<Vec<u8>>,
-    to: impl Write,
+    profile: Option<&[u8]>,
+    file: &mut File,
 ) -> ImageResult<()> {
     match format {
-        Format::Jpeg => write(image, JpegEncoder::new_with_quality(to, TURNED_QUALITY), profile),
-        Format::Png => write(image, PngEncoder::new(to), profile),
-        Format::Webp => write(image, WebPEncoder::new_lossless(to), profile),
+        Format::Jpeg => rewrite(file, |to| {
+            write(image, JpegEncoder::new_with_quality(to, TURNED_QUALITY), profile)
+        }),
+        Format::Png => encode_png(image, profile, file),
+        Format::Webp => rewrite(file, |to| write(image, WebPEncoder::new_lossless(to), profile)),
         // It has no way to say that it is to be turned.
         Format::Gif => Ok(()),
     }
 }
 
+fn encode_png(image: &DynamicImage, profile: Option<&[u8]>, file: &mut File) -> ImageResult<()> {
+    rewrite(file, |to| Ok(write_png(image, profile, Compression::Fast, to)?))?;
+    let uncompressed = image.as_bytes().len() + profile.map_or(0, <[u8]>::len);
+    if file.stream_position()? <= uncompressed as u64 {
+        return Ok(());
+    }
+    // Noise becomes larger by this compression.
+    rewrite(file, |to| Ok(write_png(image, profile, Compression::NoCompression, to)?))
+}
+
+/// Puts something else in a file.
+fn rewrite(
+    file: &mut File,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> ImageResult<()>,
+) -> ImageResult<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    let mut to = BufWriter::new(file);
+    write(&mut to)?;
+    Ok(to.flush()?)
+}
+
 fn write(
     image: &DynamicImage,
     mut encoder: impl ImageEncoder,
-    profile: Option<Vec<u8>>,
+    profile: Option<&[u8]>,
 ) -> ImageResult<()> {
     if let Some(profile) = profile {
-        encoder.set_icc_profile(profile).map_err(ImageError::Unsupported)?;
+        encoder.set_icc_profile(profile.to_vec()).map_err(ImageError::Unsupported)?;
     }
     image.write_with_encoder(encoder)
 }

@@ -1,5 +1,7 @@
 //! Files of all formats, made here.
 
+use std::iter;
+
 use image::{
     DynamicImage, ImageEncoder as _, Rgb, RgbImage, Rgba, RgbaImage,
     codecs::{gif::GifEncoder, jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
@@ -62,6 +64,16 @@ pub(super) fn transparent(width: u32, height: u32) -> DynamicImage {
         Rgba([200, 10, 10, if x * 2 < width { 0 } else { 255 }])
     })
     .into()
+}
+
+/// Samples in which no compression finds anything, always the same ones.
+pub(super) fn noise() -> impl Iterator<Item = u16> {
+    let xorshift = |&state: &u64| {
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 7);
+        Some(state ^ (state << 17))
+    };
+    iter::successors(Some(0x9E37_79B9_7F4A_7C15), xorshift).map(|state| (state >> 32) as u16)
 }
 
 /// Exif with an orientation and a place.

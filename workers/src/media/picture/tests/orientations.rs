@@ -1,5 +1,7 @@
 //! Every orientation there is, in every format that can say one.
 
+use image::{DynamicImage, ImageBuffer, ImageDecoder as _, Rgba, codecs::png::PngDecoder};
+
 use super::{files::*, *};
 
 /// Where red, green, blue and white are seen, from the top left on, clockwise,
@@ -49,6 +51,48 @@ fn what_is_served_is_upright_and_says_no_place() {
             assert!(served.has(b"acsp") || format == Format::Png, "{what} lost its profile");
         }
     }
+}
+
+/// In all colours that a PNG may have: smooth, so that it gets smaller by being
+/// compressed, and noisy, so that it does not.
+#[test]
+fn a_turned_png_has_every_pixel_it_had() {
+    let mut noise = noise();
+    let noisy =
+        ImageBuffer::from_fn(160, 120, |_, _| Rgba([(); 4].map(|()| noise.next().unwrap())));
+    let smooth = ImageBuffer::from_fn(160, 120, |x, y| {
+        Rgba([400 * x, 500 * y, 64_000 - 400 * x, 64_000 - 500 * y].map(|sample| sample as u16))
+    });
+    for (deep, is_noisy) in [(noisy, true), (smooth, false)] {
+        let deep = DynamicImage::from(deep);
+        let all: [DynamicImage; 8] = [
+            deep.to_luma8().into(),
+            deep.to_luma_alpha8().into(),
+            deep.to_rgb8().into(),
+            deep.to_rgba8().into(),
+            deep.to_luma16().into(),
+            deep.to_luma_alpha16().into(),
+            deep.to_rgb16().into(),
+            deep.to_rgba16().into(),
+        ];
+        for stored in all {
+            let colours = stored.color();
+            let what = format!("{colours:?}, noisy: {is_noisy}");
+            let upload = told_all(Format::Png, &picture(Format::Png, &stored), 6);
+            let served = serve(Format::Png, &upload).unwrap();
+            assert!(served.image(Format::Png) == stored.rotate90(), "{what}");
+
+            let (bytes, pixels) = (served.bytes.len(), stored.as_bytes().len());
+            assert_eq!(bytes > pixels, is_noisy, "{what}: {bytes} bytes for {pixels}");
+            assert!(bytes < pixels + 1_000, "{what}: {bytes} bytes for {pixels}");
+            // It is about colours, of which there are none in grey.
+            assert_eq!(profile_in(&served.bytes), colours.has_color().then(profile), "{what}");
+        }
+    }
+}
+
+fn profile_in(png: &[u8]) -> Option<Vec<u8>> {
+    PngDecoder::new(io::Cursor::new(png)).unwrap().icc_profile().unwrap()
 }
 
 #[test]

@@ -103,6 +103,37 @@ fn a_profile_that_becomes_large_does_no_harm() {
     assert!(peak < limits::DECODED_BYTES + (64 << 20), "{peak} bytes");
 }
 
+/// Pixels that repeat where the encoder does not look, so that they are small in
+/// the upload, but not in what is served.
+#[test]
+fn what_does_not_get_smaller_is_not_held_while_it_is_turned() {
+    if !is_alone("what_does_not_get_smaller_is_not_held_while_it_is_turned") {
+        return;
+    }
+    const SIDE: u32 = 2_400;
+    const ROW_BYTES: usize = 8 * SIDE as usize;
+    let block: Vec<u8> = noise().take(2_048).flat_map(u16::to_be_bytes).collect();
+    let blocks = block.repeat(ROW_BYTES / block.len() + 2);
+    let mut pixels = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    for row in 0..SIDE as usize {
+        pixels.write_all(&[0]).unwrap();
+        let start = row * ROW_BYTES % block.len();
+        pixels.write_all(&blocks[start..start + ROW_BYTES]).unwrap();
+    }
+    let upload = [
+        png_header(SIDE, SIDE, 16),
+        chunk(b"eXIf", &exif(6)),
+        chunk(b"IDAT", &pixels.finish().unwrap()),
+        chunk(b"IEND", &[]),
+    ];
+    let decoded = ROW_BYTES * SIDE as usize;
+    let served = serve(Format::Png, &upload.concat()).unwrap();
+    assert!(served.bytes.len() > decoded, "it did get smaller: {}", served.bytes.len());
+    // The pixels as they are stored, and upright.
+    let peak = peak_bytes();
+    assert!(peak < 5 * decoded as u64 / 2 + (48 << 20), "{peak} bytes");
+}
+
 #[test]
 fn what_is_cut_off_anywhere_is_refused() {
     let image = corners(64, 48).into();
