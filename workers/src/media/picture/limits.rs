@@ -14,6 +14,9 @@ pub(crate) const FRAMES: u32 = 3_000;
 pub(crate) const SCANS: u32 = 64;
 /// Most bytes of a colour profile that is kept.
 pub(crate) const PROFILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Most bytes that the decoder of PNG takes beside the pixels: for a colour
+/// profile, which is compressed in the file, and for a row.
+pub(crate) const PNG_ASIDE_BYTES: u64 = 4 * PROFILE_BYTES;
 /// Most bytes of a colour profile that goes with a thumbnail.
 pub(crate) const THUMBNAIL_PROFILE_BYTES: usize = 4 * 1024;
 /// Most bytes of Exif that are read for the orientation.

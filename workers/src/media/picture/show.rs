@@ -15,8 +15,8 @@ use png::Compression;
 use super::{
     Flaw, Format, Outline, PictureError,
     limits::{
-        DECODED_BYTES, SIDE, THUMBNAIL_PROFILE_BYTES, THUMBNAIL_QUALITY, THUMBNAIL_SIDE,
-        TURNED_QUALITY,
+        DECODED_BYTES, PNG_ASIDE_BYTES, SIDE, THUMBNAIL_PROFILE_BYTES, THUMBNAIL_QUALITY,
+        THUMBNAIL_SIDE, TURNED_QUALITY,
     },
     rows::write_png,
 };
@@ -73,7 +73,8 @@ fn decode(format: Format, outline: &Outline, file: &mut File) -> Result<Decoded,
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE);
     limits.max_image_height = Some(SIDE);
-    limits.max_alloc = Some(DECODED_BYTES);
+    // The decoder of PNG does not count the pixels, which are counted below.
+    limits.max_alloc = Some(if format == Format::Png { PNG_ASIDE_BYTES } else { DECODED_BYTES });
     let mut reader = ImageReader::with_format(BufReader::new(&mut *file), format.decoder());
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(fault)?;

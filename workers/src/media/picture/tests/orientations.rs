@@ -1,6 +1,9 @@
 //! Every orientation there is, in every format that can say one.
 
-use image::{DynamicImage, ImageBuffer, ImageDecoder as _, Rgba, codecs::png::PngDecoder};
+use image::{
+    DynamicImage, ImageBuffer, ImageDecoder as _, ImageEncoder as _, Rgba,
+    codecs::png::{PngDecoder, PngEncoder},
+};
 
 use super::{files::*, *};
 
@@ -93,6 +96,20 @@ fn a_turned_png_has_every_pixel_it_had() {
 
 fn profile_in(png: &[u8]) -> Option<Vec<u8>> {
     PngDecoder::new(io::Cursor::new(png)).unwrap().icc_profile().unwrap()
+}
+
+/// One that is as large in the file as may be, and as large decoded.
+#[test]
+fn a_turned_png_has_a_large_profile_still() {
+    let samples = limits::PROFILE_BYTES as usize / 2 - 4_096;
+    let mut profile: Vec<u8> = noise().take(samples).flat_map(u16::to_be_bytes).collect();
+    profile[16..20].copy_from_slice(b"RGB ");
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_icc_profile(profile.clone()).unwrap();
+    DynamicImage::from(corners(40, 30)).write_with_encoder(encoder).unwrap();
+    let served = serve(Format::Png, &told_all(Format::Png, &png, 6)).unwrap();
+    assert!(profile_in(&served.bytes) == Some(profile));
 }
 
 #[test]
