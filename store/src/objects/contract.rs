@@ -13,7 +13,7 @@ use schemas::MediaId;
 
 pub use self::receiving::{
     an_upload_begins_anew, an_upload_comes_in, an_upload_goes_on_where_it_was_cut_off,
-    an_upload_is_abandoned, an_upload_is_completed_again,
+    an_upload_is_abandoned, an_upload_is_begun_twice_at_once, an_upload_is_completed_again,
     an_upload_takes_its_next_byte_and_no_other,
 };
 use super::{Begin, Object, ObjectError, Objects, Part};
@@ -40,6 +40,7 @@ macro_rules! objects_contract {
             an_upload_comes_in,
             an_upload_goes_on_where_it_was_cut_off,
             an_upload_takes_its_next_byte_and_no_other,
+            an_upload_is_begun_twice_at_once,
             an_upload_begins_anew,
             an_upload_is_completed_again,
             an_upload_is_abandoned,

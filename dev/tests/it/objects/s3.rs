@@ -1,21 +1,30 @@
 //! An S3 in this process, and what it makes of signed addresses.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
 use reqwest::{StatusCode, header};
 use s3s::{
+    HttpError, HttpRequest, HttpResponse,
     auth::SimpleAuth,
     service::{S3Service, S3ServiceBuilder},
 };
 use s3s_fs::FileSystem;
 use schemas::MediaId;
-use store::objects::{Download, MediaPlace, Object, Objects, Part, S3Options};
+use store::objects::{Begin, Download, MediaPlace, Object, Objects, Part, S3Options};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, sync::Mutex, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 const BUCKET: &str = "media";
@@ -31,6 +40,7 @@ pub(super) const AS_IT_IS: Download<'static> =
 /// A server that goes when this is dropped.
 pub(crate) struct Server {
     addr: SocketAddr,
+    loses_next: Arc<AtomicBool>,
     _folder: TempDir,
     _serving: AbortOnDropHandle<()>,
 }
@@ -43,8 +53,20 @@ impl Server {
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, service.build()));
-        Self { addr, _folder: folder, _serving: AbortOnDropHandle::new(serving) }
+        let loses_next = Arc::default();
+        let door = Door {
+            service: service.build(),
+            creates: Arc::default(),
+            loses_next: Arc::clone(&loses_next),
+        };
+        let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, door)));
+        Self { addr, loses_next, _folder: folder, _serving: serving }
+    }
+
+    /// The next object that is written only where there is none is written, and
+    /// who wrote it does not hear so.
+    fn loses_next_answer(&self) {
+        self.loses_next.store(true, Relaxed);
     }
 
     /// What a process is told of it, by variable.
@@ -72,14 +94,39 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service) {
+/// In front of the S3, which looks whether there is an object and then writes
+/// it: who may write it only where there is none has to be alone.
+#[derive(Clone)]
+struct Door {
+    service: S3Service,
+    creates: Arc<Mutex<()>>,
+    loses_next: Arc<AtomicBool>,
+}
+
+impl Door {
+    async fn call(self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if !request.headers().contains_key(header::IF_NONE_MATCH) {
+            return self.service.call(request).await;
+        }
+        let _alone = self.creates.lock().await;
+        let mut answer = self.service.call(request).await?;
+        if self.loses_next.swap(false, Relaxed) {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        Ok(answer)
+    }
+}
+
+async fn serve(listener: TcpListener, door: Door) {
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        let service = service.clone();
+        let door = door.clone();
         tokio::spawn(async move {
             let builder = Builder::new(TokioExecutor::new());
+            let door =
+                |request: hyper::Request<Incoming>| door.clone().call(request.map(s3s::Body::from));
             // A client that goes away is no failure.
-            let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+            let _ = builder.serve_connection(TokioIo::new(socket), service_fn(door)).await;
         });
     }
 }
@@ -151,4 +198,16 @@ async fn a_signed_address_serves_until_it_ends_and_as_was_signed() {
         status = client.get(&short).send().await.unwrap().status();
     }
     assert_eq!(status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn who_did_not_hear_that_they_began_goes_on() {
+    let (objects, server) = in_s3().await;
+    let upload = object();
+    let mut receiving = objects.receive(upload.media, 10, Begin::Anew).await.unwrap();
+    receiving.write("some bytes".into()).await.unwrap();
+    server.loses_next_answer();
+    receiving.complete().await.unwrap().release().await.unwrap();
+    assert!(!server.loses_next.load(Relaxed), "no answer was lost");
+    assert_eq!(objects.size(upload).await.unwrap(), Some(10));
 }

@@ -109,6 +109,27 @@ pub async fn an_upload_takes_its_next_byte_and_no_other(objects: Objects) {
     is_stored(&objects, upload, &bytes).await;
 }
 
+/// Of two who begin at once each is told to wait or sends all of it, and one
+/// object comes of that.
+pub async fn an_upload_is_begun_twice_at_once(objects: Objects) {
+    let (upload, bytes) = (fresh(Part::Upload), bytes(SIZE));
+    let sends = async || match objects.receive(upload.media, SIZE as u64, Begin::At(0)).await {
+        Ok(mut receiving) => {
+            take(&mut receiving, &bytes, SIZE).await;
+            Some(receiving)
+        }
+        Err(ReceiveError::Busy) => None,
+        Err(error) => panic!("{error}"),
+    };
+    let senders = futures_util::join!(sends(), sends());
+    let senders: Vec<Receiving> = <[_; 2]>::from(senders).into_iter().flatten().collect();
+    assert!(!senders.is_empty());
+    for receiving in senders {
+        receiving.complete().await.expect("completes").release().await.expect("forgets");
+        is_stored(&objects, upload, &bytes).await;
+    }
+}
+
 /// Who begins anew is not held up by what came in before.
 pub async fn an_upload_begins_anew(objects: Objects) {
     let (upload, bytes) = (fresh(Part::Upload), bytes(SIZE));

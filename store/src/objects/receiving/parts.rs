@@ -149,9 +149,12 @@ impl Multipart {
                 Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            if let Some(other) = self.underway(paths).await? {
-                self.abort(&paths.target, &id).await;
-                return Ok(Underway { id: other.id, parts: Vec::new() });
+            if let Some(noted) = self.underway(paths).await? {
+                // It is this one where the answer that its note was written was lost.
+                if noted.id != id {
+                    self.abort(&paths.target, &id).await;
+                }
+                return Ok(Underway { id: noted.id, parts: Vec::new() });
             }
         }
         Err(ObjectError::NotFound)
@@ -215,18 +218,10 @@ impl PartsGrowing {
         if self.is_object {
             return Ok(self);
         }
-        if !self.pending.is_empty() {
-            self.check().await?;
-            self.put().await?;
-        }
-        let Some(Underway { id, parts }) = self.underway.take() else {
-            return Err(ObjectError::NotFound);
-        };
-        let (s3, target) = (&self.multipart.s3, &self.paths.target);
-        if let Err(error) = s3.complete_multipart(target, &id, parts).await {
+        if let Err(error) = self.finish().await {
             // Somebody else may have, who sent the same.
             if self.multipart.object(&self.paths).await?.is_none() {
-                return Err(error.into());
+                return Err(error);
             }
         }
         self.is_object = true;
@@ -239,6 +234,16 @@ impl PartsGrowing {
             return self.multipart.forget(&self.paths.note).await;
         }
         self.multipart.remove(&self.paths).await
+    }
+
+    async fn finish(&mut self) -> Result<(), ObjectError> {
+        if !self.pending.is_empty() {
+            self.check().await?;
+            self.put().await?;
+        }
+        let Underway { id, parts } = self.underway.take().ok_or(ObjectError::NotFound)?;
+        self.multipart.s3.complete_multipart(&self.paths.target, &id, parts).await?;
+        Ok(())
     }
 
     async fn put(&mut self) -> Result<(), ObjectError> {
