@@ -156,8 +156,13 @@ impl FromRequestParts<Arc<App>> for Addressed {
 impl<T: IntoResponse> IntoResponse for Tus<T> {
     fn into_response(self) -> Response {
         let mut response = self.0.into_response();
+        // Who speaks another version is told which one is spoken.
+        let is_other_version = response.status() == StatusCode::PRECONDITION_FAILED;
         let headers = response.headers_mut();
         headers.insert(TUS_RESUMABLE, VERSION);
+        if is_other_version {
+            headers.insert(TUS_VERSION, VERSION);
+        }
         response
     }
 }
