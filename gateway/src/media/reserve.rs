@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::{
-    ErrorCode, Millis, UserId,
+    ErrorCode, MediaId, Millis, UserId,
     http::{NewMedia, Reservation, UploadMethod, UploadRequest},
     limits::{MEDIA_NAME_BYTES, MEDIA_TYPE_BYTES, UPLOAD_LIFE},
 };
@@ -31,15 +31,28 @@ impl App {
     ) -> Result<Reservation, Refusal> {
         let new = self.check_upload(by.user, new)?;
         let media = self.directory.create_media(new).await?;
-        if let Err(refusal) = self.check_quota(&media).await {
-            self.directory.delete_media(media.id).await?;
-            return Err(refusal);
+        let reserved = async {
+            self.check_quota(&media).await?;
+            self.reservation(&media, base).await
+        };
+        let reserved = reserved.await;
+        match &reserved {
+            Ok(_) => {
+                // Its bytes come from there.
+                self.note_fetch(media.id, by.device);
+                metrics::counter!("petrel_uploads_reserved_total").increment(1);
+            }
+            // Nobody will upload to it, so it must not count for the quota.
+            Err(_) => self.take_back(media.id).await,
         }
-        let reservation = self.reservation(&media, base).await?;
-        // Its bytes come from there.
-        self.note_fetch(media.id, by.device);
-        metrics::counter!("petrel_uploads_reserved_total").increment(1);
-        Ok(reservation)
+        reserved
+    }
+
+    async fn take_back(&self, id: MediaId) {
+        if let Err(error) = self.directory.delete_media(id).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(media = %id, error, "reservation not taken back: it is swept");
+        }
     }
 
     fn check_upload(&self, owner: UserId, new: NewMedia) -> Result<store::NewMedia, Refusal> {

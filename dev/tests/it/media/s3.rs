@@ -1,13 +1,15 @@
 //! Where the bytes go to a store of their own: the same for clients, but that
 //! some addresses lead there.
 
+use async_nats::jetstream::stream;
 use bytes::Bytes;
+use nats::subject::MEDIA_STREAM;
 use reqwest::{Method, header};
 use schemas::{ErrorCode, http::MediaState};
 use store::{Directory as _, MediaState as Stored};
 
 use super::{
-    Studio, bytes, client, get, info, put, request, reserve,
+    Studio, announcement, bytes, client, get, info, is_refused, put, request, reserve,
     resuming::{Begun, at, has, is_stored, offset, patch},
     upload,
 };
@@ -60,6 +62,22 @@ async fn bytes_go_to_the_store_and_come_from_there() {
     let answer = get(&alice, &format!("{picture}/thumbnail"), &[]).await;
     let thumbnail = client().get(answer.header(header::LOCATION).unwrap()).send().await.unwrap();
     assert_eq!(thumbnail.text().await.unwrap(), "a small picture");
+}
+
+/// Without an announcement nobody would look at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_announced_is_not_reserved() {
+    let studio = Studio::in_s3().await;
+    let alice = Person::on(&studio.stack).await;
+    reserve(&alice, "application/zip", 1_000).await;
+    let jetstream = studio.stack.bus().await.unwrap().jetstream;
+    let queue = jetstream.get_stream(MEDIA_STREAM).await.unwrap();
+    let full = stream::Config { max_messages: 1, ..queue.cached_info().config.clone() };
+    jetstream.update_stream(full).await.unwrap();
+    let refused = is_refused(&alice, &announcement("application/zip", 2_000)).await;
+    assert_eq!(refused, ErrorCode::Unavailable);
+    let usage = studio.directory().await.media_usage(alice.user()).await.unwrap();
+    assert_eq!((usage.count, usage.bytes), (1, 1_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
