@@ -6,7 +6,7 @@ use schemas::{ErrorCode, GroupId, UserId, body::Event};
 use store::{Group, GroupChange, GroupError, GroupOutcome, GroupRefusal};
 use tokio::time::timeout;
 
-use super::{Acting, passes::Purpose, tell::Letter};
+use super::{Acting, not_member, passes::Purpose, tell::Letter};
 use crate::{app::App, session::Refusal};
 
 /// How long a caller waits. A gateway that died is waited for as long as its
@@ -144,7 +144,7 @@ impl From<GroupError> for Refusal {
             GroupError::Directory(error) => return error.into(),
         };
         let code = match refusal {
-            GroupRefusal::NotMember => ErrorCode::NotMember,
+            GroupRefusal::NotMember => return not_member(),
             GroupRefusal::Forbidden => ErrorCode::Forbidden,
             GroupRefusal::Full => ErrorCode::GroupFull,
             GroupRefusal::NoSuchMember => ErrorCode::NotFound,

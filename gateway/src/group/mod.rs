@@ -154,11 +154,11 @@ fn existing(membership: Arc<Membership>) -> Result<Arc<Membership>, Refusal> {
     if membership.members().is_empty() { Err(no_such_group()) } else { Ok(membership) }
 }
 
-fn no_such_group() -> Refusal {
+pub(crate) fn no_such_group() -> Refusal {
     Refusal::new(ErrorCode::NotFound, "there is no such group")
 }
 
-fn not_member() -> Refusal {
+pub(crate) fn not_member() -> Refusal {
     Refusal::new(ErrorCode::NotMember, "you are not in that group")
 }
 

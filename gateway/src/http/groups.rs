@@ -19,7 +19,10 @@ use super::{
     extract::{Bearer, JsonBody, OptionalJson, PathId},
     problem::HttpError,
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    group::{no_such_group, not_member},
+};
 
 /// A member in the path.
 #[derive(Debug)]
@@ -68,12 +71,8 @@ pub(super) async fn get(
     PathId(group): PathId<GroupId>,
 ) -> Result<Json<Group>, HttpError> {
     app.limits.lookups.take(me.user)?;
-    let group = app.directory.group_fresh(group).await?;
-    let group =
-        group.ok_or_else(|| HttpError::new(ErrorCode::NotFound, "there is no such group"))?;
-    if group.member(me.user).is_none() {
-        return Err(HttpError::new(ErrorCode::NotMember, "you are not in that group"));
-    }
+    let group = app.directory.group_fresh(group).await?.ok_or_else(no_such_group)?;
+    group.member(me.user).ok_or_else(not_member)?;
     Ok(shown(group))
 }
 
@@ -89,7 +88,7 @@ pub(super) async fn patch(
     if let Some(Some(picture)) = patch.picture {
         // Who is refused must not have shown it to everybody.
         if !app.is_member(me.user, group).await? {
-            return Err(HttpError::new(ErrorCode::NotMember, "you are not in that group"));
+            return Err(not_member().into());
         }
         // Whoever may see it may also make it their own picture, member or not.
         app.show(me.user, picture, Audience::Group(group)).await?;
