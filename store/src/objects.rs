@@ -25,7 +25,7 @@ use schemas::MediaId;
 
 pub use self::{
     options::{MediaPlace, ObjectsOptions, OpenObjectsError, ParsePlaceError, S3Options},
-    receiving::{Begin, LEAST_PIECE, ReceiveError, Received, Receiving},
+    receiving::{Begin, LEAST_PIECE, MOST_BYTES, ReceiveError, Received, Receiving},
     signer::{Download, SignedRequest},
     writing::Writing,
 };
@@ -164,11 +164,7 @@ impl Objects {
     /// # Errors
     /// When the store is unavailable.
     pub async fn size(&self, object: Object) -> Result<Option<u64>, ObjectError> {
-        match self.store.head(&self.path(object)).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        size_at(&*self.store, &self.path(object)).await
     }
 
     /// Reads an object, or a part of it that is not empty and begins within it.
@@ -202,10 +198,7 @@ impl Objects {
     /// # Errors
     /// When the store is unavailable.
     pub async fn delete(&self, object: Object) -> Result<(), ObjectError> {
-        match self.store.delete(&self.path(object)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        delete_at(&*self.store, &self.path(object)).await
     }
 
     /// Removes all that there is of a media id, also what has come in of an
@@ -267,6 +260,23 @@ impl Objects {
         let id = media.to_string();
         let spread = id.get(id.len() - 2..).unwrap_or_default().to_owned();
         self.prefix.clone().join(part).join(spread).join(id)
+    }
+}
+
+async fn size_at(store: &dyn ObjectStore, path: &Path) -> Result<Option<u64>, ObjectError> {
+    Ok(if_there(store.head(path).await)?.map(|found| found.size))
+}
+
+async fn delete_at(store: &dyn ObjectStore, path: &Path) -> Result<(), ObjectError> {
+    if_there(store.delete(path).await).map(drop)
+}
+
+/// The answer about an object; nothing where there is none.
+fn if_there<T>(answer: object_store::Result<T>) -> Result<Option<T>, ObjectError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

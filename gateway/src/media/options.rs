@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 use mediatype::{MediaType, names};
-use store::Retention;
+use store::{Retention, objects::MOST_BYTES};
 
 /// Pictures, sound, films, documents, archives, and ciphertext.
 const TYPES: &str = "image/jpeg,image/png,image/gif,image/webp,audio/*,video/*,text/plain,\
@@ -28,7 +28,7 @@ pub struct MediaOptions {
 
     /// Most bytes of one upload.
     #[arg(long, env = "PETREL_MEDIA_MAX_BYTES", default_value_t = 100 * MIB,
-          value_parser = clap::value_parser!(u64).range(1..=10_000 * 5 * MIB))]
+          value_parser = clap::value_parser!(u64).range(1..=MOST_BYTES))]
     pub media_max_bytes: u64,
 
     /// Most bytes of one user's uploads that are kept at a time.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use schemas::MediaId;
 
 pub(super) use self::parts::Multipart;
-pub use self::parts::PART as LEAST_PIECE;
+pub use self::parts::{MOST as MOST_BYTES, PART as LEAST_PIECE};
 use self::{
     file::FileGrowing,
     parts::{PartsGrowing, Paths},

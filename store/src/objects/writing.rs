@@ -5,12 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use object_store::{MultipartUpload, WriteMultipart};
 
-use super::ObjectError;
+use super::{LEAST_PIECE, ObjectError};
 
 /// So much is gathered before it is written to a file.
 const FOLDER_PIECE: usize = 256 * 1024;
-/// S3 takes no smaller ones, but for the last.
-const S3_PIECE: usize = 5 * 1024 * 1024;
 /// Pieces that are written at a time, so that a fast sender fills no memory.
 const AT_A_TIME: usize = 2;
 
@@ -24,7 +22,7 @@ pub struct Writing {
 
 impl Writing {
     pub(super) fn new(upload: Box<dyn MultipartUpload>, is_s3: bool) -> Self {
-        let piece = if is_s3 { S3_PIECE } else { FOLDER_PIECE };
+        let piece = if is_s3 { LEAST_PIECE } else { FOLDER_PIECE };
         Self { upload: WriteMultipart::new_with_chunk_size(upload, piece), written: 0 }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nats::subject::MEDIA_STREAM;
 use reqwest::{Method, header};
 use schemas::{ErrorCode, http::MediaState};
-use store::{Directory as _, MediaState as Stored};
+use store::{Directory as _, MediaState as Stored, objects::LEAST_PIECE};
 
 use super::{
     Studio, announcement, bytes, client, get, info, is_refused, put, request, reserve,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::people::{FIRST, Person, SECOND};
 
-const PIECE: u64 = 5 * 1024 * 1024;
+const PIECE: u64 = LEAST_PIECE as u64;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_go_to_the_store_and_come_from_there() {

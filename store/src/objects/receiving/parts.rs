@@ -19,12 +19,13 @@ use object_store::{
 };
 
 use super::{Begin, ReceiveError};
-use crate::objects::ObjectError;
+use crate::objects::{ObjectError, delete_at, if_there, size_at};
 
-/// The size of every part but the last, in bytes: S3 takes no smaller ones, and
-/// at most 10,000 of them. Of what is sent to it, less than that is not kept,
-/// unless it is the end.
+/// The size of every part but the last, in bytes: S3 takes no smaller ones. Of
+/// what is sent to it, less than that is not kept, unless it is the end.
 pub const PART: usize = 5 * 1024 * 1024;
+/// Most bytes of an upload: S3 makes an object of at most 10,000 parts.
+pub const MOST: u64 = 10_000 * PART as u64;
 /// How often a note is written when others write or remove one at that moment.
 const NOTES: usize = 5;
 
@@ -116,11 +117,7 @@ impl Multipart {
 
     /// The size of the object, if it is there.
     async fn object(&self, paths: &Paths) -> Result<Option<u64>, ObjectError> {
-        match self.s3.head(&paths.target).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        size_at(&*self.s3, &paths.target).await
     }
 
     /// What is under way, with its parts from the first one on.
@@ -162,18 +159,12 @@ impl Multipart {
 
     async fn noted(&self, note: &Path) -> Result<Option<String>, ObjectError> {
         let read = async { self.s3.get(note).await?.bytes().await };
-        match read.await {
-            Ok(id) => Ok(Some(String::from_utf8_lossy(&id).into_owned())),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let id = if_there(read.await)?;
+        Ok(id.map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 
     async fn forget(&self, note: &Path) -> Result<(), ObjectError> {
-        match self.s3.delete(note).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        delete_at(&*self.s3, note).await
     }
 
     /// It may be gone, or finished.
