@@ -28,7 +28,6 @@ const INCOMING: &str = "incoming";
 /// written, but for the last piece, of less than 5 MiB, that S3 does not have yet.
 pub struct Receiving {
     size: u64,
-    offset: u64,
     place: Place,
 }
 
@@ -100,19 +99,18 @@ impl Objects {
         size: u64,
         begin: Begin,
     ) -> Result<Receiving, ReceiveError> {
-        let (offset, place) = match &self.unfinished {
+        let place = match &self.unfinished {
             Unfinished::Folder(folder) => {
                 let target = folder.join(self.path(uploaded(media)).as_ref());
                 let path = self.growing(folder, media);
-                let growing = FileGrowing::open(path, target, size, begin).await?;
-                (growing.length(), Place::File(growing))
+                Place::File(FileGrowing::open(path, target, size, begin).await?)
             }
             Unfinished::S3(multipart) => {
                 let growing = multipart.open(self.paths(media), size, begin).await?;
-                (growing.length(), Place::Parts(Box::new(growing)))
+                Place::Parts(Box::new(growing))
             }
         };
-        Ok(Receiving { size, offset, place })
+        Ok(Receiving { size, place })
     }
 
     /// Removes what has come in of an upload that is not to be finished. There
@@ -140,12 +138,15 @@ impl Objects {
 impl Receiving {
     /// The byte that is to come next.
     pub fn offset(&self) -> u64 {
-        self.offset
+        match &self.place {
+            Place::File(file) => file.length(),
+            Place::Parts(parts) => parts.length(),
+        }
     }
 
     /// Whether none is.
     pub fn is_complete(&self) -> bool {
-        self.offset == self.size
+        self.offset() == self.size
     }
 
     /// Appends; returns when there is room for more.
@@ -154,15 +155,13 @@ impl Receiving {
     /// [`ReceiveError::TooLong`], and none of these bytes was taken; or when
     /// the store is unavailable.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), ReceiveError> {
-        let length = bytes.len() as u64;
-        if length > self.size - self.offset {
+        if bytes.len() as u64 > self.size - self.offset() {
             return Err(ReceiveError::TooLong);
         }
         match &mut self.place {
             Place::File(file) => file.write(&bytes).await?,
             Place::Parts(parts) => parts.write(&bytes).await?,
         }
-        self.offset += length;
         Ok(())
     }
 
@@ -173,7 +172,7 @@ impl Receiving {
     /// When the store is unavailable.
     pub async fn pause(self) -> Result<u64, ObjectError> {
         match self.place {
-            Place::File(file) => file.pause().await.map(|()| self.offset),
+            Place::File(file) => file.pause().await,
             Place::Parts(parts) => Ok(parts.kept()),
         }
     }
@@ -229,7 +228,7 @@ fn uploaded(media: MediaId) -> Object {
 impl fmt::Debug for Receiving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Receiving");
-        shown.field("size", &self.size).field("offset", &self.offset).finish_non_exhaustive()
+        shown.field("size", &self.size).field("offset", &self.offset()).finish_non_exhaustive()
     }
 }
 

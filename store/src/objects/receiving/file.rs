@@ -62,17 +62,21 @@ impl FileGrowing {
         blocking(open).await?
     }
 
-    /// How long it was when it was opened.
+    /// How long it is.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
-        self.file.write_all(bytes).await.map_err(unavailable)
+        self.file.write_all(bytes).await.map_err(unavailable)?;
+        self.length += bytes.len() as u64;
+        Ok(())
     }
 
-    pub(super) async fn pause(mut self) -> Result<(), ObjectError> {
-        self.sync().await
+    /// What stays: all of it.
+    pub(super) async fn pause(mut self) -> Result<u64, ObjectError> {
+        self.sync().await?;
+        Ok(self.length)
     }
 
     /// The object is another name of the file, so that a repetition finds both,

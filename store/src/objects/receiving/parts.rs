@@ -58,9 +58,8 @@ pub(super) struct PartsGrowing {
     underway: Option<Underway>,
     /// Of the next part.
     pending: BytesMut,
-    /// The object is there already.
-    is_object: bool,
-    offset: u64,
+    /// The size of the object, where that is there already.
+    object: Option<u64>,
 }
 
 impl Multipart {
@@ -84,27 +83,22 @@ impl Multipart {
         size: u64,
         begin: Begin,
     ) -> Result<PartsGrowing, ReceiveError> {
-        let is_object = self.object(&paths).await?.is_some();
+        let object = self.object(&paths).await?.map(|_| size);
         let underway = match begin {
-            _ if is_object => None,
+            _ if object.is_some() => None,
             Begin::Anew => {
                 self.remove(&paths).await?;
                 None
             }
             Begin::At(_) => self.underway(&paths).await?,
         };
-        let length = underway.as_ref().map_or(0, Underway::length);
-        let offset = if is_object { size } else { length };
+        let (multipart, pending) = (self.clone(), BytesMut::new());
+        let growing = PartsGrowing { multipart, paths, underway, pending, object };
         match begin {
-            Begin::At(wanted) if wanted != offset => Err(ReceiveError::Elsewhere(offset)),
-            _ => Ok(PartsGrowing {
-                multipart: self.clone(),
-                paths,
-                underway,
-                pending: BytesMut::new(),
-                is_object,
-                offset,
-            }),
+            Begin::At(offset) if offset != growing.length() => {
+                Err(ReceiveError::Elsewhere(growing.length()))
+            }
+            _ => Ok(growing),
         }
     }
 
@@ -184,7 +178,7 @@ impl Underway {
 impl PartsGrowing {
     /// What is to come next.
     pub(super) fn length(&self) -> u64 {
-        self.offset
+        self.kept() + self.pending.len() as u64
     }
 
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ObjectError> {
@@ -202,26 +196,27 @@ impl PartsGrowing {
     /// What stays; of the next part nothing does.
     pub(super) fn kept(&self) -> u64 {
         let parts = self.underway.as_ref().map_or(0, Underway::length);
-        if self.is_object { self.offset } else { parts }
+        self.object.unwrap_or(parts)
     }
 
     pub(super) async fn complete(mut self) -> Result<Self, ObjectError> {
-        if self.is_object {
+        if self.object.is_some() {
             return Ok(self);
         }
+        let length = self.length();
         if let Err(error) = self.finish().await {
             // Somebody else may have, who sent the same.
             if self.multipart.object(&self.paths).await?.is_none() {
                 return Err(error);
             }
         }
-        self.is_object = true;
+        self.object = Some(length);
         Ok(self)
     }
 
     /// Forgets how it came in.
     pub(super) async fn remove(self) -> Result<(), ObjectError> {
-        if self.is_object {
+        if self.object.is_some() {
             return self.multipart.forget(&self.paths.note).await;
         }
         self.multipart.remove(&self.paths).await
