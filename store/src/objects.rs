@@ -1,6 +1,6 @@
 //! Where the bytes of media are: in a folder, or in an S3 bucket.
 //!
-//! An object is written once and then read, moved or deleted, never changed.
+//! An object is written once and then read or deleted, never moved or changed.
 //! It is seen when all of it is there.
 
 #[cfg(feature = "contract")]
@@ -182,15 +182,6 @@ impl Objects {
         let (size, range) = (found.meta.size, found.range.clone());
         let bytes = found.into_stream().map_err(ObjectError::from).boxed();
         Ok(Reading { size, range, bytes })
-    }
-
-    /// Moves an object to where another part of the same or of another media is.
-    ///
-    /// # Errors
-    /// [`ObjectError::NotFound`], or when the store is unavailable: it may be
-    /// in either place or in both then.
-    pub async fn rename(&self, from: Object, to: Object) -> Result<(), ObjectError> {
-        Ok(self.store.rename(&self.path(from), &self.path(to)).await?)
     }
 
     /// Deletes an object. An absent one is no error.

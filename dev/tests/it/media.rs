@@ -11,6 +11,7 @@ mod whole;
 
 use bytes::Bytes;
 use dev::{Stack, StackBuilder};
+use futures_util::TryStreamExt as _;
 use reqwest::{Client, Method, RequestBuilder};
 use schemas::{
     ErrorCode, MediaId,
@@ -111,7 +112,13 @@ impl Studio {
         let media = directory.media_fresh(id).await.unwrap().unwrap();
         let [upload, content] =
             [Part::Upload, Part::Content].map(|part| Object { media: id, part });
-        self.objects.rename(upload, content).await.unwrap();
+        let mut uploaded = self.objects.read(upload, None).await.unwrap().bytes;
+        let mut writing = self.objects.write(content).await.unwrap();
+        while let Some(bytes) = uploaded.try_next().await.unwrap() {
+            writing.write(bytes).await.unwrap();
+        }
+        writing.finish().await.unwrap();
+        self.objects.delete(upload).await.unwrap();
         let is_image = media.mime.starts_with("image/");
         let thumbnail = is_image.then(|| "image/jpeg".to_owned());
         if is_image {

@@ -33,7 +33,6 @@ macro_rules! objects_contract {
             parts_and_media_are_told_apart,
             what_is_not_finished_is_not_seen,
             a_later_object_replaces_an_earlier_one,
-            objects_are_moved,
             objects_are_deleted,
             all_of_a_media_id_is_removed,
             the_absent_is_not_there,
@@ -122,18 +121,12 @@ pub async fn parts_and_media_are_told_apart(objects: Objects) {
 
 /// Not while it is written, nor after it was given up.
 pub async fn what_is_not_finished_is_not_seen(objects: Objects) {
-    for aborts in [true, false] {
-        let object = fresh(Part::Upload);
-        let mut writing = objects.write(object).await.expect("takes an object");
-        writing.write(bytes(LARGE)).await.expect("takes bytes");
-        assert_eq!(objects.size(object).await.expect("asks"), None);
-        if aborts {
-            writing.abort().await.expect("aborts");
-        } else {
-            drop(writing);
-        }
-        assert_eq!(objects.size(object).await.expect("asks"), None);
-    }
+    let object = fresh(Part::Upload);
+    let mut writing = objects.write(object).await.expect("takes an object");
+    writing.write(bytes(LARGE)).await.expect("takes bytes");
+    assert_eq!(objects.size(object).await.expect("asks"), None);
+    drop(writing);
+    assert_eq!(objects.size(object).await.expect("asks"), None);
 }
 
 /// As a whole.
@@ -142,19 +135,6 @@ pub async fn a_later_object_replaces_an_earlier_one(objects: Objects) {
     store(&objects, object, &bytes(5_000), 5_000).await;
     store(&objects, object, &bytes(3), 3).await;
     assert_eq!(read(&objects, object, None).await, bytes(3));
-}
-
-/// And are then where they were moved to, and only there.
-pub async fn objects_are_moved(objects: Objects) {
-    let (from, media) = (fresh(Part::Upload), MediaId::mint());
-    for to in [Object { part: Part::Content, ..from }, Object { media, part: Part::Content }] {
-        store(&objects, from, &bytes(4_000), 4_000).await;
-        objects.rename(from, to).await.expect("moves");
-        assert_eq!(objects.size(from).await.expect("asks"), None);
-        assert_eq!(read(&objects, to, None).await, bytes(4_000));
-        let again = objects.rename(from, to).await;
-        assert!(matches!(again, Err(ObjectError::NotFound)), "{again:?}");
-    }
 }
 
 /// Again and again.
@@ -202,7 +182,4 @@ pub async fn the_absent_is_not_there(objects: Objects) {
         let read = objects.read(object, range).await;
         assert!(matches!(read, Err(ObjectError::NotFound)), "{read:?}");
     }
-    let to = Object { part: Part::Thumbnail, ..object };
-    let renamed = objects.rename(object, to).await;
-    assert!(matches!(renamed, Err(ObjectError::NotFound)), "{renamed:?}");
 }

@@ -12,9 +12,8 @@ const FOLDER_PIECE: usize = 256 * 1024;
 /// Pieces that are written at a time, so that a fast sender fills no memory.
 const AT_A_TIME: usize = 2;
 
-/// An object that is being written. Dropped or aborted, nothing of it is ever
-/// seen; of one that was dropped, S3 keeps what was sent until its own rules
-/// for unfinished uploads remove it.
+/// An object that is being written. Dropped, nothing of it is ever seen, but S3
+/// keeps what was sent until its own rules for unfinished uploads remove it.
 pub struct Writing {
     upload: WriteMultipart,
     written: u64,
@@ -29,7 +28,7 @@ impl Writing {
     /// Appends; returns when there is room for more.
     ///
     /// # Errors
-    /// When the store is unavailable. Nothing can be done then but to abort.
+    /// When the store is unavailable. Nothing can be done then but to drop it.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         self.upload.wait_for_capacity(AT_A_TIME).await?;
         self.written += bytes.len() as u64;
@@ -49,14 +48,6 @@ impl Writing {
     pub async fn finish(self) -> Result<(), ObjectError> {
         self.upload.finish().await?;
         Ok(())
-    }
-
-    /// Removes what was written.
-    ///
-    /// # Errors
-    /// When the store is unavailable; nothing of it is ever seen nevertheless.
-    pub async fn abort(self) -> Result<(), ObjectError> {
-        Ok(self.upload.abort().await?)
     }
 }
 
