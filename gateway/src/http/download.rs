@@ -79,7 +79,7 @@ pub(super) async fn thumbnail(
 }
 
 /// Media that this user may read, and that there is something to read of.
-async fn ready(app: &App, me: Identity, id: MediaId) -> Result<(Media, Served), HttpError> {
+async fn ready(app: &Arc<App>, me: Identity, id: MediaId) -> Result<(Media, Served), HttpError> {
     app.limits.downloads.take(me.user)?;
     let mut media = app.newest(me.user, id).await?;
     let state = std::mem::replace(&mut media.state, MediaState::Reserved);

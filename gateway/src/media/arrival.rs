@@ -44,7 +44,7 @@ impl App {
     ///
     /// # Errors
     /// The [`Refusal`] for the caller; the same again does what is left to do.
-    pub(super) async fn arrived(&self, id: MediaId) -> Result<(), Refusal> {
+    async fn arrived(&self, id: MediaId) -> Result<(), Refusal> {
         match self.directory.change_media(id, &MediaChange::Arrive).await {
             Ok(_) => metrics::counter!("petrel_uploads_arrived_total").increment(1),
             Err(MediaError::Refused(MediaRefusal::Uploaded)) => {}

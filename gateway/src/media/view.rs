@@ -1,13 +1,12 @@
 //! What is told of an upload.
 
+use std::sync::Arc;
+
 use schemas::{
     MediaId, UserId,
     http::{MediaInfo, MediaState as Shown},
 };
-use store::{
-    Media, MediaState,
-    objects::{Object, Part},
-};
+use store::{Media, MediaState};
 
 use super::{no_such_media, reserve::upload_ends};
 use crate::{app::App, session::Refusal};
@@ -17,21 +16,19 @@ impl App {
     ///
     /// # Errors
     /// `not_found`, `unavailable`.
-    pub(crate) async fn newest(&self, user: UserId, id: MediaId) -> Result<Media, Refusal> {
+    pub(crate) async fn newest(
+        self: &Arc<Self>,
+        user: UserId,
+        id: MediaId,
+    ) -> Result<Media, Refusal> {
         let media = self.readable(user, id).await?;
         if matches!(media.state, MediaState::Ready(_) | MediaState::Rejected { .. }) {
             return Ok(media);
         }
         let media = self.directory.media_fresh(id).await?.ok_or_else(no_such_media)?;
-        self.announce_again(&media).await?;
-        if media.state != MediaState::Reserved || !self.objects.can_sign() {
-            return Ok(media);
-        }
         // Who uploads to the store itself tells nobody: whoever asks is quicker
         // than the worker, which looks now and then.
-        if self.objects.size(Object { media: id, part: Part::Upload }).await?.is_some() {
-            self.arrived(id).await?;
-        }
+        self.offset(&media).await?;
         Ok(media)
     }
 

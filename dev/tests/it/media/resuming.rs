@@ -4,10 +4,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use nats::subject::MEDIA_ARRIVED;
 use reqwest::{Method, Url, header};
-use schemas::{ErrorCode, MediaId, event::MediaArrived, http::Reservation};
+use schemas::{
+    ErrorCode, MediaId,
+    event::MediaArrived,
+    http::{MediaState, Reservation},
+};
 use store::{
-    Directory as _, MediaChange,
-    objects::{Object, Part},
+    Directory as _, MediaChange, MediaState as Stored,
+    objects::{Begin, Object, Part},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, MOST, Studio, bytes, client, get, put, reserve};
+use super::{Answer, MOST, Studio, bytes, client, get, info, put, reserve};
 use crate::{
     people::{FIRST, Person, SECOND},
     support::{PATIENCE, memory_kib, until, until_some},
@@ -272,6 +276,30 @@ async fn whoever_asks_has_an_upload_announced_that_was_not() {
         };
         assert_eq!(answer.status, status, "{asks}");
         timeout(PATIENCE, announced.recv()).await.expect(asks).unwrap();
+    }
+}
+
+/// A gateway may die between the last byte and the end of an upload.
+#[tokio::test]
+async fn whoever_asks_brings_an_upload_to_its_end() {
+    let studio = Studio::shared().await;
+    let alice = Person::on(&studio.stack).await;
+    for asks in ["HEAD", "GET"] {
+        let reserved = reserve(&alice, ZIP, 10).await;
+        let mut receiving = studio.objects.receive(reserved.id, 10, Begin::Anew).await.unwrap();
+        receiving.write(bytes(10)).await.unwrap();
+        assert_eq!(receiving.pause().await.unwrap(), 10);
+        let directory = studio.directory().await;
+        let arrives = async || {
+            match asks {
+                "HEAD" => assert_eq!(offset(&at(studio, SECOND, &reserved)).await, 10),
+                _ => assert_eq!(info(&alice, reserved.id).await.state, MediaState::Pending),
+            }
+            let media = directory.media_fresh(reserved.id).await.unwrap().unwrap();
+            matches!(media.state, Stored::Uploaded(_))
+        };
+        until(arrives, asks).await;
+        is_stored(studio, &reserved, &bytes(10)).await;
     }
 }
 
