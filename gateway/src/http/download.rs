@@ -42,6 +42,13 @@ const LOCKED: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
+/// What is served of media, as their record says.
+struct Ready {
+    id: MediaId,
+    name: String,
+    served: Served,
+}
+
 /// A file as it is served.
 struct File {
     object: Object,
@@ -58,8 +65,7 @@ pub(super) async fn content(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let (media, served) = ready(&app, me, id).await?;
-    let file = File::new(&media, Part::Content, served.mime)?;
+    let file = ready(&app, me, id).await?.content()?;
     serve(&app, me, &file, &method, &headers).await
 }
 
@@ -71,20 +77,16 @@ pub(super) async fn thumbnail(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let (media, served) = ready(&app, me, id).await?;
-    let no_thumbnail = || HttpError::new(ErrorCode::NotFound, "there is no small picture of it");
-    let thumbnail = served.thumbnail.ok_or_else(no_thumbnail)?;
-    let file = File::new(&media, Part::Thumbnail, thumbnail)?;
+    let file = ready(&app, me, id).await?.thumbnail()?;
     serve(&app, me, &file, &method, &headers).await
 }
 
 /// Media that this user may read, and that there is something to read of.
-async fn ready(app: &Arc<App>, me: Identity, id: MediaId) -> Result<(Media, Served), HttpError> {
+async fn ready(app: &Arc<App>, me: Identity, id: MediaId) -> Result<Ready, HttpError> {
     app.limits.downloads.take(me.user)?;
-    let mut media = app.newest(me.user, id).await?;
-    let state = std::mem::replace(&mut media.state, MediaState::Reserved);
+    let Media { id, name, state, .. } = app.newest(me.user, id).await?;
     match state {
-        MediaState::Ready(served) => Ok((media, served)),
+        MediaState::Ready(served) => Ok(Ready { id, name, served }),
         MediaState::Reserved | MediaState::Uploaded(_) => {
             Err(HttpError::new(ErrorCode::Conflict, "it is still pending: try again soon"))
         }
@@ -167,18 +169,29 @@ async fn open(
     Ok((reading.range, body))
 }
 
+impl Ready {
+    fn content(self) -> Result<File, HttpError> {
+        let object = Object { media: self.id, part: Part::Content };
+        File::new(object, &self.name, self.served.mime, "content")
+    }
+
+    fn thumbnail(self) -> Result<File, HttpError> {
+        let no_thumbnail =
+            || HttpError::new(ErrorCode::NotFound, "there is no small picture of it");
+        let mime = self.served.thumbnail.ok_or_else(no_thumbnail)?;
+        let object = Object { media: self.id, part: Part::Thumbnail };
+        File::new(object, &self.name, mime, "thumbnail")
+    }
+}
+
 impl File {
-    fn new(media: &Media, part: Part, mime: String) -> Result<Self, HttpError> {
-        let which = match part {
-            Part::Thumbnail => "thumbnail",
-            Part::Content | Part::Upload => "content",
-        };
+    fn new(object: Object, name: &str, mime: String, which: &str) -> Result<Self, HttpError> {
         Ok(Self {
-            object: Object { media: media.id, part },
-            disposition: disposition(&media.name, &mime),
+            object,
+            disposition: disposition(name, &mime),
             mime,
             // What is ready never changes.
-            tag: value(&format!("\"{}.{which}\"", media.id))?,
+            tag: value(&format!("\"{}.{which}\"", object.media))?,
         })
     }
 
