@@ -67,6 +67,25 @@ impl Patience {
         }
     }
 
+    /// Asks until there is an answer, or patience is at its end. `trouble` says
+    /// of what went wrong what to try again; an error where that would not help.
+    pub(crate) async fn persist<T, E, F>(
+        &mut self,
+        ask: impl Fn() -> F,
+        trouble: impl Fn(Source) -> Result<Trouble, DirectoryError>,
+    ) -> Result<T, DirectoryError>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: Into<Source>,
+    {
+        loop {
+            match self.wait(ask()).await {
+                Ok(answer) => return Ok(answer),
+                Err(source) => self.pause(trouble(source)?).await?,
+            }
+        }
+    }
+
     /// Pauses before the next try, for a random time so that those who collided
     /// do not collide again. Fails with the trouble when patience is at its end.
     pub(crate) async fn pause(&mut self, trouble: Trouble) -> Result<(), DirectoryError> {

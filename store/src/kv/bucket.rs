@@ -94,20 +94,13 @@ impl Bucket {
     pub(super) async fn keys(&self, pattern: &str) -> Result<Vec<String>, DirectoryError> {
         let prefix = bucket_subject(DIRECTORY_BUCKET, "");
         let subjects = bucket_subject(DIRECTORY_BUCKET, pattern);
-        let mut patience = Patience::new();
-        loop {
-            let request = async {
-                let subjects = self.stream.info_with_subjects(&subjects).await?;
-                subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<String>>().await
-            };
-            match patience.wait(request).await {
-                Ok(subjects) => {
-                    let keys = subjects.iter().filter_map(|subject| subject.strip_prefix(&prefix));
-                    return Ok(keys.map(str::to_owned).collect());
-                }
-                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
-            }
-        }
+        let list = || async {
+            let subjects = self.stream.info_with_subjects(&subjects).await?;
+            subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<String>>().await
+        };
+        let subjects = persist(&mut Patience::new(), list).await?;
+        let keys = subjects.iter().filter_map(|subject| subject.strip_prefix(&prefix));
+        Ok(keys.map(str::to_owned).collect())
     }
 
     /// When a key that matches `pattern` was written last, as the leader knows it.
@@ -156,21 +149,14 @@ impl Bucket {
         subject: &str,
         revision: u64,
     ) -> Result<Option<StreamMessage>, DirectoryError> {
-        let mut patience = Patience::new();
-        loop {
-            let request = async {
-                match self.stream.direct_get_next_for_subject(subject, Some(revision.max(1))).await
-                {
-                    Ok(message) => Ok(Some(message)),
-                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(error),
-                }
-            };
-            match patience.wait(request).await {
-                Ok(message) => return Ok(message),
-                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
+        let get = || async {
+            match self.stream.direct_get_next_for_subject(subject, Some(revision.max(1))).await {
+                Ok(message) => Ok(Some(message)),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
             }
-        }
+        };
+        persist(&mut Patience::new(), get).await
     }
 
     /// Changes a document, as [`Documents`](crate::documents::Documents) tells.
@@ -211,7 +197,7 @@ impl Bucket {
                 Decision::Store(document, answer) => (Some(encode(key, &document)?), answer),
                 Decision::Delete(answer) => (None, answer),
             };
-            if let Err(source) = self.mark(marks(&answer), &patience).await {
+            if let Err(source) = patience.wait(self.mark(marks(&answer))).await {
                 patience.pause(Trouble::Unanswered(source)).await?;
                 continue;
             }
@@ -238,11 +224,8 @@ impl Bucket {
 
     /// Writes a key without a value, which [`has`](Self::has) finds.
     pub(super) async fn mark_one(&self, key: String) -> Result<(), DirectoryError> {
-        let mut patience = Patience::new();
-        while let Err(source) = self.mark(vec![key.clone()], &patience).await {
-            patience.pause(Trouble::Unanswered(source)).await?;
-        }
-        Ok(())
+        let mark = || self.mark(vec![key.clone()]);
+        persist(&mut Patience::new(), mark).await
     }
 
     /// Whether a key is there, with or without a value: as far as the replica
@@ -262,14 +245,8 @@ impl Bucket {
     /// Removes the keys that match `pattern`, and leaves nothing of them.
     pub(super) async fn purge(&self, pattern: &str) -> Result<(), DirectoryError> {
         let subject = bucket_subject(DIRECTORY_BUCKET, pattern);
-        let mut patience = Patience::new();
-        loop {
-            let purge = self.stream.purge().filter(subject.clone());
-            match patience.wait(purge.into_future()).await {
-                Ok(_) => return Ok(()),
-                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
-            }
-        }
+        let purge = || self.stream.purge().filter(subject.clone()).into_future();
+        persist(&mut Patience::new(), purge).await.map(drop)
     }
 
     /// Deletes a document, whatever it says; a marker of a few bytes stays.
@@ -299,31 +276,24 @@ impl Bucket {
     /// The raw stream API is answered by the stream's leader alone.
     async fn newest(&self, key: &str, patience: &mut Patience) -> Result<Entry, DirectoryError> {
         let subject = bucket_subject(DIRECTORY_BUCKET, key);
-        loop {
-            let request = async {
-                match self.stream.get_last_raw_message_by_subject(&subject).await {
-                    Ok(message) => Ok(Entry::from(message)),
-                    Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                        Ok(Entry { value: None, revision: 0, written: None })
-                    }
-                    Err(error) => Err(error),
+        let get = || async {
+            match self.stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => Ok(Entry::from(message)),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                    Ok(Entry { value: None, revision: 0, written: None })
                 }
-            };
-            match patience.wait(request).await {
-                Ok(entry) => return Ok(entry),
-                Err(source) => patience.pause(Trouble::Unanswered(source)).await?,
+                Err(error) => Err(error),
             }
-        }
+        };
+        persist(patience, get).await
     }
 
-    async fn mark(&self, keys: Vec<String>, patience: &Patience) -> Result<(), Source> {
+    async fn mark(&self, keys: Vec<String>) -> Result<(), PublishError> {
         let marks = stream::iter(keys).map(|key| async move {
             let subject = bucket_subject(DIRECTORY_BUCKET, &key);
             self.jetstream.publish(subject, Bytes::new()).await?.await
         });
-        patience
-            .wait(marks.buffer_unordered(MARKS_AT_ONCE).try_for_each(|_| async { Ok(()) }))
-            .await
+        marks.buffer_unordered(MARKS_AT_ONCE).try_for_each(|_| async { Ok(()) }).await
     }
 
     /// Stores a value or the marker of a deleted key; answers its revision.
@@ -354,6 +324,16 @@ impl Bucket {
         };
         patience.wait(request).await?
     }
+}
+
+/// Asks until there is an answer, or patience is at its end: nothing that NATS
+/// says here stays so for certain.
+async fn persist<T, E, F>(patience: &mut Patience, ask: impl Fn() -> F) -> Result<T, DirectoryError>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Source>,
+{
+    patience.persist(ask, |source| Ok(Trouble::Unanswered(source))).await
 }
 
 /// Another revision is there, or on its way there: in a cluster the leader

@@ -24,12 +24,7 @@ pub(super) async fn persist<T, F>(
 where
     F: Future<Output = mongodb::error::Result<T>>,
 {
-    loop {
-        match patience.wait(ask()).await {
-            Ok(answer) => return Ok(answer),
-            Err(source) => patience.pause(unanswered(source)?).await?,
-        }
-    }
+    patience.persist(ask, unanswered).await
 }
 
 /// What to try again; an error where that would not help.
