@@ -28,9 +28,9 @@ use crate::{
     Config,
     media::{self, Arrivals, Sweep},
     presence::{self, Departures, Presence},
-    push::{Push, Targets, sender::Senders},
+    push::{self, Push, Targets, sender::Senders},
     receipts::Receipts,
-    runner::{self, Ending, Runner, Source},
+    runner::{self, Asking, Ending, Runner, Source},
     volatile,
 };
 
@@ -203,7 +203,7 @@ fn media_worker(
     let bounds = runner::Bounds {
         batch: 1,
         in_hand: usize::from(config.media.media_in_hand.get()) + media::LOOKS_IN_HAND,
-        ahead: media::LOOKS_AHEAD,
+        asking: Asking::Ahead(media::LOOKS_AHEAD),
         longest: media::LONGEST_HANDLING,
     };
     let handler = Arrivals::new(directory, objects, Inboxes::new(bus.clone()), &config.media);
@@ -226,7 +226,7 @@ fn push_worker(
     let bounds = runner::Bounds {
         batch: 1,
         in_hand: PUSH_IN_HAND,
-        ahead: PULLED_AHEAD,
+        asking: Asking::Resting(PULLED_AHEAD, push::SETTLE),
         longest: LONGEST_HANDLING,
     };
     Runner::new(bus.clone(), source, bounds, push.clone(), ending.clone(), pulling)
@@ -236,7 +236,7 @@ fn bounds(config: &Config) -> runner::Bounds {
     runner::Bounds {
         batch: config.batch.get().into(),
         in_hand: config.in_hand.get().into(),
-        ahead: PULLED_AHEAD,
+        asking: Asking::Ahead(PULLED_AHEAD),
         longest: LONGEST_HANDLING,
     }
 }

@@ -2,8 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
-use async_nats::jetstream::{self, stream::Config};
+use async_nats::{
+    StatusCode,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, pull},
+        stream::Config,
+    },
+};
 use dev::{NatsCluster, NatsServer, SyncMode};
+use futures_util::StreamExt as _;
 
 use crate::support;
 
@@ -78,4 +86,49 @@ async fn a_dropped_server_is_gone() {
     let pid = nats.pid().unwrap();
     drop(nats);
     assert!(!runs(pid));
+}
+
+/// How push workers ask for messages.
+#[tokio::test]
+async fn a_request_for_what_is_there_waits_for_the_first_and_is_over_with_the_last() {
+    let nats = support::shared_nats().await;
+    let context = jetstream(&[nats.url()]).await;
+    let config =
+        Config { name: "ASKED".into(), subjects: vec!["asked".into()], ..Config::default() };
+    let stream = context.create_stream(config).await.unwrap();
+    let consumer = pull::Config {
+        durable_name: Some("asks".into()),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    stream.create_consumer(consumer).await.unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.unwrap();
+    let store = async |text: &'static str| {
+        context.publish("asked", text.into()).await.unwrap().await.unwrap().sequence
+    };
+    let ask = async || {
+        let next = "$JS.API.CONSUMER.MSG.NEXT.ASKED.asks";
+        let request = r#"{"batch":9,"expires":60000000000,"no_wait":true}"#;
+        client.publish_with_reply(next, inbox.clone(), request.into()).await.unwrap();
+        client.flush().await.unwrap();
+    };
+    let mut answer = async || {
+        let answer = answers.next().await.unwrap();
+        answer.status.map_or_else(|| Ok(answer.payload), Err)
+    };
+
+    ask().await;
+    store("first").await;
+    assert_eq!(answer().await, Ok("first".into()));
+    assert_eq!(answer().await, Err(StatusCode::NOT_FOUND));
+    let gone = store("gone meanwhile").await;
+    store("second").await;
+    store("third").await;
+    stream.delete_message(gone).await.unwrap();
+    ask().await;
+    assert_eq!(answer().await, Ok("second".into()));
+    assert_eq!(answer().await, Ok("third".into()));
+    assert_eq!(answer().await, Err(StatusCode::NOT_FOUND));
 }

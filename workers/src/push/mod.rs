@@ -39,9 +39,12 @@ const GRACE: Duration = Duration::from_secs(5);
 const BELIEVED: Duration = Duration::from_secs(4);
 /// Most devices of which that is remembered.
 const BELIEVED_DEVICES: u64 = 200_000;
-/// Whoever has just connected is in the registry after this, and whatever they
-/// were sent is delivered. It also gathers what is sent in one breath.
-const SETTLE: Duration = Duration::from_millis(250);
+/// So old is a message that somebody is woken for. Whoever has just connected is
+/// in the registry by then, and whatever they were sent is delivered. It also
+/// gathers what is sent in one breath.
+pub(crate) const SETTLE: Duration = Duration::from_millis(250);
+/// What is waited of that at least, whatever the clocks say.
+const LEAST_SETTLE: Duration = Duration::from_millis(50);
 /// Nobody is woken for what is older.
 const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a decision is made anew because another worker's came first.
@@ -211,7 +214,7 @@ impl Push {
     ) -> Result<Verdict, Unavailable> {
         let Waiting { user, device, seq, .. } = *waiting;
         if waiting.deliveries <= 1 {
-            sleep(SETTLE).await;
+            sleep(settle(waiting.age())).await;
         }
         let (here, (badge, newest)) =
             tokio::try_join!(self.inboxes.get(user, seq), self.inboxes.waiting(user, device))?;
@@ -333,6 +336,11 @@ impl Waiting {
     fn age(&self) -> Duration {
         Millis::now().since(self.stored)
     }
+}
+
+/// How long a message of that age is left to be delivered.
+fn settle(age: Duration) -> Duration {
+    SETTLE.saturating_sub(age).max(LEAST_SETTLE)
 }
 
 /// The same pause or up to half as long again, so that those who were held back

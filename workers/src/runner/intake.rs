@@ -19,7 +19,7 @@ impl<H: Handler> Runner<H> {
         let Some(consumer) = self.ending.near_or(self.consumer()).await else { return Ok(()) };
         let consumer = consumer?;
         let ack_wait = consumer.cached_info().config.ack_wait;
-        let mut pull = Pull::open(&self.bus, &self.source, self.bounds.ahead).await?;
+        let mut pull = Pull::open(&self.bus, &self.source, self.bounds.asking).await?;
         info!(worker = self.source.worker, ?ack_wait, "pulling");
         self.pulling.store(true, Ordering::Relaxed);
         loop {

@@ -3,6 +3,7 @@
 //! acknowledges after the effect.
 
 mod batch;
+mod demand;
 mod intake;
 mod pull;
 
@@ -22,6 +23,8 @@ use schemas::Millis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
+
+pub(crate) use self::demand::Asking;
 
 /// First pause after pulling failed; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -121,9 +124,8 @@ pub(crate) struct Bounds {
     pub(crate) batch: usize,
     /// Events in hand, over all batches.
     pub(crate) in_hand: usize,
-    /// Events of one pull request, which may come before there is room for
-    /// them: as many as are handled well within `ack_wait`.
-    pub(crate) ahead: usize,
+    /// When they are asked for.
+    pub(crate) asking: Asking,
     /// How long a batch may be handled.
     pub(crate) longest: Duration,
 }

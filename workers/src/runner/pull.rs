@@ -13,9 +13,12 @@ use async_nats::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use nats::Bus;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::Source;
+use super::{
+    Source,
+    demand::{Asking, Demand},
+};
 
 /// One pull request stands for so long before it is renewed.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -67,29 +70,32 @@ pub(super) struct Pull {
     /// Where events come.
     inbox: Subject,
     incoming: Subscriber,
-    /// Events of one request.
-    ahead: usize,
-    /// Asked for but not here yet.
-    outstanding: usize,
+    demand: Demand,
     lost: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Pull {
-    /// Asks for `ahead` events at a time, and for the next when half of them
-    /// have come, so that some lie ready when a batch is finished.
-    pub(super) async fn open(bus: &Bus, source: &Source, ahead: usize) -> Result<Self, PullError> {
+    /// Asks for nothing yet.
+    pub(super) async fn open(
+        bus: &Bus,
+        source: &Source,
+        asking: Asking,
+    ) -> Result<Self, PullError> {
         let Source { stream, consumer, .. } = source;
         let lost = Box::pin(bus.lost());
         let inbox = Subject::from(bus.client.new_inbox());
         let incoming = bus.client.subscribe(inbox.clone()).await.map_err(PullError::Subscribe)?;
         let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        Ok(Self { bus: bus.clone(), next, inbox, incoming, ahead, outstanding: 0, lost })
+        Ok(Self { bus: bus.clone(), next, inbox, incoming, demand: Demand::new(asking), lost })
     }
 
     /// Waits for the next event.
     pub(super) async fn next(&mut self) -> Result<jetstream::Message, PullError> {
         loop {
-            if self.outstanding <= self.ahead / 2 {
+            if self.demand.is_low() {
+                if let Some(until) = self.demand.rests_until() {
+                    sleep_until(until).await;
+                }
                 self.ask().await?;
             }
             let message = tokio::select! {
@@ -120,7 +126,7 @@ impl Pull {
     pub(super) async fn give_back(mut self) -> usize {
         let until = Instant::now() + GIVING_BACK;
         let mut given_back = 0;
-        while self.outstanding > 0
+        while self.demand.outstanding() > 0
             && let Ok(Some(message)) = timeout_at(until, self.incoming.next()).await
         {
             let Ok(event) = self.take(message) else { break };
@@ -134,11 +140,13 @@ impl Pull {
     }
 
     async fn ask(&mut self) -> Result<(), PullError> {
+        // With both `expires` and `no_wait` a request waits for the first event only.
         let request = format!(
-            r#"{{"batch":{},"expires":{},"idle_heartbeat":{}}}"#,
-            self.ahead,
+            r#"{{"batch":{},"expires":{},"idle_heartbeat":{},"no_wait":{}}}"#,
+            self.demand.at_once(),
             EXPIRES.as_nanos(),
             HEARTBEAT.as_nanos(),
+            self.demand.takes_what_is_there(),
         );
         let asked = self.bus.client.publish_with_reply(
             self.next.clone(),
@@ -146,7 +154,7 @@ impl Pull {
             Bytes::from(request),
         );
         asked.await.map_err(PullError::Ask)?;
-        self.outstanding += self.ahead;
+        self.demand.asked();
         Ok(())
     }
 
@@ -154,14 +162,17 @@ impl Pull {
     fn take(&mut self, message: Message) -> Result<Option<jetstream::Message>, PullError> {
         match message.status {
             None => {
-                self.outstanding = self.outstanding.saturating_sub(1);
+                self.demand.came();
                 let context = self.bus.jetstream.clone();
                 Ok(Some(jetstream::Message { message, context }))
             }
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(None),
             Some(StatusCode::TIMEOUT) => {
-                let unserved = unserved(message.headers.as_ref()).unwrap_or(self.ahead);
-                self.outstanding = self.outstanding.saturating_sub(unserved);
+                self.demand.ended(unserved(message.headers.as_ref()), Instant::now());
+                Ok(None)
+            }
+            Some(StatusCode::NOT_FOUND) if self.demand.takes_what_is_there() => {
+                self.demand.ended(None, Instant::now());
                 Ok(None)
             }
             Some(status) => {
