@@ -210,7 +210,6 @@ fn media_worker(
     Runner::new(bus.clone(), source, bounds, handler, ending.clone(), pulling)
 }
 
-/// Each message is looked at alone: one whose provider is slow holds up no other.
 fn push_worker(
     bus: &Bus,
     push: &Push,
@@ -224,7 +223,7 @@ fn push_worker(
         consumer: subject::PUSH_CONSUMER,
     };
     let bounds = runner::Bounds {
-        batch: 1,
+        batch: PULLED_AHEAD,
         in_hand: PUSH_IN_HAND,
         asking: Asking::Resting(PULLED_AHEAD, push::SETTLE),
         longest: LONGEST_HANDLING,

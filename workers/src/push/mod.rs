@@ -11,7 +11,7 @@ pub mod sender;
 mod targets;
 mod worth;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use async_nats::jetstream;
 use metrics::{counter, histogram};
@@ -25,6 +25,7 @@ pub(crate) use self::targets::Targets;
 use self::{
     decide::Decision,
     sender::{Notification, Outcome, Senders, Way, backoff},
+    targets::Wakeable,
     worth::{Worth, worth},
 };
 use crate::{
@@ -113,25 +114,49 @@ impl Push {
         std::future::pending().await
     }
 
-    async fn look(&self, waiting: &Waiting) -> Result<Verdict, Unavailable> {
-        let Waiting { user, device, seq, .. } = *waiting;
-        let age = waiting.age();
-        if age > OLD {
-            counter!("petrel_push_skipped_total", "reason" => "old").increment(1);
-            return Ok(Verdict::Done);
+    /// What becomes of a message for all that is known without asking anybody: of
+    /// most, everything.
+    async fn glance(&self, waiting: &Waiting) -> Verdict {
+        let Some(wakeable) = self.targets.known(waiting.user).await else { return Verdict::Alone };
+        match self.way(waiting, &wakeable) {
+            ControlFlow::Break(verdict) => verdict,
+            ControlFlow::Continue(_) if self.seems_connected(waiting) => Verdict::Later(GRACE),
+            ControlFlow::Continue(_) => Verdict::Alone,
         }
-        let wakeable = self.targets.of(user).await.map_err(Unavailable::new)?;
-        let Some(target) = wakeable.target(device) else { return Ok(Verdict::Done) };
+    }
+
+    /// How the device could be woken now, or what else becomes of the message.
+    fn way<'a>(
+        &self,
+        waiting: &Waiting,
+        wakeable: &'a Wakeable,
+    ) -> ControlFlow<Verdict, &'a PushTarget> {
+        if waiting.age() > OLD {
+            counter!("petrel_push_skipped_total", "reason" => "old").increment(1);
+            return ControlFlow::Break(Verdict::Done);
+        }
+        let Some(target) = wakeable.target(waiting.device) else {
+            return ControlFlow::Break(Verdict::Done);
+        };
         match self.senders.way(target) {
-            Way::Open => {}
+            Way::Open => ControlFlow::Continue(target),
             // Nobody is kept waiting for what the operator has not set.
             Way::Absent => {
                 counter!("petrel_push_skipped_total", "reason" => "no_provider").increment(1);
-                return Ok(Verdict::Done);
+                ControlFlow::Break(Verdict::Done)
             }
-            Way::Held(pause) => return Ok(Verdict::Later(spread(pause))),
+            Way::Held(pause) => ControlFlow::Break(Verdict::Later(spread(pause))),
         }
-        if let Some(left) = self.left_of_grace(waiting, age).await? {
+    }
+
+    async fn look(&self, waiting: &Waiting) -> Result<Verdict, Unavailable> {
+        let Waiting { user, seq, .. } = *waiting;
+        let wakeable = self.targets.of(user).await.map_err(Unavailable::new)?;
+        let target = match self.way(waiting, &wakeable) {
+            ControlFlow::Continue(target) => target,
+            ControlFlow::Break(verdict) => return Ok(verdict),
+        };
+        if let Some(left) = self.left_of_grace(waiting).await? {
             return Ok(Verdict::Later(left));
         }
         let Some(worth) = self.read(user, seq).await? else { return Ok(Verdict::Done) };
@@ -269,19 +294,20 @@ impl Push {
     /// How long a device that is connected is still left to take its messages:
     /// all of the grace the first time, whatever the clocks say, and again when
     /// it has only just come.
-    async fn left_of_grace(
-        &self,
-        waiting: &Waiting,
-        age: Duration,
-    ) -> Result<Option<Duration>, Unavailable> {
+    async fn left_of_grace(&self, waiting: &Waiting) -> Result<Option<Duration>, Unavailable> {
         let Waiting { user, device, .. } = *waiting;
         if waiting.deliveries <= 1 {
             return Ok(self.is_connected(user, device).await?.then_some(GRACE));
         }
         let since = self.sessions.connected_since(user, device).await?;
-        let left =
-            since.map(|since| GRACE.saturating_sub(age.min(Millis::now().since(since.into()))));
+        let left = since.map(|since| {
+            GRACE.saturating_sub(waiting.age().min(Millis::now().since(since.into())))
+        });
         Ok(left.filter(|left| !left.is_zero()))
+    }
+
+    fn seems_connected(&self, waiting: &Waiting) -> bool {
+        waiting.deliveries <= 1 && self.connected.contains_key(&waiting.device)
     }
 
     async fn is_connected(&self, user: UserId, device: DeviceId) -> Result<bool, Unavailable> {
@@ -319,16 +345,24 @@ impl Handler for Push {
     }
 
     async fn handle(&self, waiting: &[Waiting], turn: Turn) -> Vec<Verdict> {
-        // Nothing is gained by waiting for more: each is looked at alone.
+        // Nothing is gained by waiting for more.
         drop(turn);
-        let mut verdicts = Vec::with_capacity(waiting.len());
-        for waiting in waiting {
-            verdicts.push(self.look(waiting).await.unwrap_or_else(|error| {
-                warn!(user = %waiting.user, %error, "not looked at, and comes again");
-                Verdict::Retry
-            }));
+        match waiting {
+            [waiting] => {
+                let looked = self.look(waiting).await;
+                vec![looked.unwrap_or_else(|error| {
+                    warn!(user = %waiting.user, %error, "not looked at, and comes again");
+                    Verdict::Retry
+                })]
+            }
+            many => {
+                let mut verdicts = Vec::with_capacity(many.len());
+                for waiting in many {
+                    verdicts.push(self.glance(waiting).await);
+                }
+                verdicts
+            }
         }
-        verdicts
     }
 }
 
@@ -355,4 +389,16 @@ fn shown(user: UserId, about: &Worth, newest: &[u8]) -> Option<PushPreview> {
     let newest = worth(user, newest).ok().flatten().filter(|newest| newest.chat == about.chat);
     let Worth { from, text, .. } = newest.unwrap_or_else(|| about.clone());
     text.map(|text| PushPreview { from, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_settles_for_a_quarter_of_a_second_and_a_moment_at_least() {
+        for (age, wait) in [(0, 250), (100, 150), (240, 50), (250, 50), (60_000, 50)] {
+            assert_eq!(settle(Duration::from_millis(age)), Duration::from_millis(wait), "{age}");
+        }
+    }
 }

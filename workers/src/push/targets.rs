@@ -50,6 +50,11 @@ impl Targets {
         self.users.try_get_with(user, read).await
     }
 
+    /// The same, if it is known without reading.
+    pub(super) async fn known(&self, user: UserId) -> Option<Arc<Wakeable>> {
+        self.users.get(&user).await
+    }
+
     /// Forgets a target that leads nowhere any more; whether the device still had
     /// it.
     pub(super) async fn drop(

@@ -41,23 +41,37 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Handles the events and tells the server what became of each.
+    /// Handles the events and tells the server what became of each; gives those
+    /// that are to be handled alone.
     pub(super) async fn run<H: Handler>(
-        self,
+        mut self,
         worker: &'static str,
         handler: &H,
         bus: &Bus,
         turn: Turn,
-    ) {
+    ) -> Vec<Batch> {
         let began = Instant::now();
         let size = self.events.len();
-        self.keeping_alive(worker, self.settle(worker, handler, bus, turn)).await;
+        let alone = self.keeping_alive(worker, self.settle(worker, handler, bus, turn)).await;
         histogram!("petrel_worker_batch_events", "worker" => worker)
             .record(u32::try_from(size).unwrap_or(u32::MAX));
         histogram!("petrel_worker_batch_seconds", "worker" => worker).record(began.elapsed());
+        alone.into_iter().map(|event| self.split_off(event)).collect()
     }
 
-    async fn settle<H: Handler>(&self, worker: &'static str, handler: &H, bus: &Bus, turn: Turn) {
+    /// A batch of this event alone, which takes its room with it.
+    fn split_off(&mut self, event: Message) -> Self {
+        let permit = self.permit.as_mut().and_then(|permit| permit.split(1));
+        Self { events: vec![event], permit, ..*self }
+    }
+
+    async fn settle<H: Handler>(
+        &self,
+        worker: &'static str,
+        handler: &H,
+        bus: &Bus,
+        turn: Turn,
+    ) -> Vec<Message> {
         let mut readable = Vec::with_capacity(self.events.len());
         let mut events = Vec::with_capacity(self.events.len());
         let mut unreadable = Vec::new();
@@ -80,14 +94,15 @@ impl Batch {
         };
         // An event without a verdict is not known to be done.
         let verdicts = verdicts.into_iter().chain(std::iter::repeat(Verdict::Retry));
-        let (mut done, mut retried) = (0, 0);
+        let (mut done, mut retried, mut alone) = (0, 0, Vec::new());
         for (message, verdict) in readable.iter().zip(verdicts) {
             match verdict {
                 Verdict::Done => {
                     done += 1;
                     acknowledge(worker, message, AckKind::Ack).await;
                 }
-                Verdict::Retry => {
+                Verdict::Alone if self.events.len() > 1 => alone.push((*message).clone()),
+                Verdict::Retry | Verdict::Alone => {
                     retried += 1;
                     put_off(worker, message).await;
                 }
@@ -101,11 +116,12 @@ impl Batch {
         for (message, reason) in &unreadable {
             put_aside(worker, bus, message, reason).await;
         }
+        alone
     }
 
     /// Runs the future, telling the server meanwhile that the events are not
     /// forgotten.
-    async fn keeping_alive(&self, worker: &'static str, settled: impl Future<Output = ()>) {
+    async fn keeping_alive<T>(&self, worker: &'static str, settled: impl Future<Output = T>) -> T {
         let every = (self.ack_wait / KEEP_ALIVES).max(Duration::from_millis(10));
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +129,7 @@ impl Batch {
         loop {
             tokio::select! {
                 biased;
-                () = &mut settled => return,
+                settled = &mut settled => return settled,
                 _ = ticks.tick() => {
                     for event in &self.events {
                         acknowledge(worker, event, AckKind::Progress).await;

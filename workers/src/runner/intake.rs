@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use super::{
-    Handler, Runner, Turn,
+    Handler, Hands, Runner, Turn,
     batch::Batch,
     pull::{Pull, PullError},
 };
@@ -28,7 +28,7 @@ impl<H: Handler> Runner<H> {
             let mut batch =
                 Batch { events: vec![first?], ack_wait, longest: self.bounds.longest, permit };
             let topped_up = self.top_up(&mut batch, &mut pull);
-            self.spawn(batch, turn);
+            self.hands.take(batch, turn);
             topped_up?;
         }
         if !self.ending.abandon.is_cancelled() {
@@ -75,15 +75,21 @@ impl<H: Handler> Runner<H> {
         }
         Ok(())
     }
+}
 
-    fn spawn(&self, batch: Batch, turn: Turn) {
-        let (handler, bus) = (Arc::clone(&self.handler), self.bus.clone());
-        let (worker, abandon) = (self.source.worker, self.ending.abandon.clone());
+impl<H: Handler> Hands<H> {
+    /// Handles a batch, and whatever of it is to be handled alone, beside others.
+    fn take(self: &Arc<Self>, batch: Batch, turn: Turn) {
+        let hands = Arc::clone(self);
         self.batches.spawn(async move {
-            tokio::select! {
+            let handled = batch.run(hands.worker, &hands.handler, &hands.bus, turn);
+            let alone = tokio::select! {
                 biased;
-                () = abandon.cancelled() => {}
-                () = batch.run(worker, &*handler, &bus, turn) => {}
+                () = hands.abandon.cancelled() => return,
+                alone = handled => alone,
+            };
+            for batch in alone {
+                hands.take(batch, Turn::alone());
             }
         });
     }

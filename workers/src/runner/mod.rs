@@ -64,6 +64,10 @@ pub(crate) enum Verdict {
     Retry,
     /// It is to come again after this.
     Later(Duration),
+    /// It may take a while, and the others are not to wait for it: it is handled
+    /// again at once, as a batch of its own. If it is one already, it is to come
+    /// again.
+    Alone,
 }
 
 /// While a batch has the turn no further one is pulled, so that whatever
@@ -144,12 +148,20 @@ pub(crate) struct Runner<H> {
     bus: Bus,
     source: Source,
     bounds: Bounds,
-    handler: Arc<H>,
     ending: Ending,
-    batches: TaskTracker,
+    hands: Arc<Hands<H>>,
     in_hand: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     pulling: Arc<AtomicBool>,
+}
+
+/// Where batches are handled.
+struct Hands<H> {
+    worker: &'static str,
+    handler: H,
+    bus: Bus,
+    abandon: CancellationToken,
+    batches: TaskTracker,
 }
 
 impl<H: Handler> Runner<H> {
@@ -162,13 +174,19 @@ impl<H: Handler> Runner<H> {
         ending: Ending,
         pulling: Arc<AtomicBool>,
     ) -> Self {
+        let hands = Hands {
+            worker: source.worker,
+            handler,
+            bus: bus.clone(),
+            abandon: ending.abandon.clone(),
+            batches: TaskTracker::new(),
+        };
         Self {
             bus,
             source,
             bounds,
-            handler: Arc::new(handler),
             ending,
-            batches: TaskTracker::new(),
+            hands: Arc::new(hands),
             in_hand: Arc::new(Semaphore::new(bounds.in_hand)),
             turns: Arc::new(Semaphore::new(1)),
             pulling,
@@ -192,9 +210,10 @@ impl<H: Handler> Runner<H> {
             self.ending.near_or(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        info!(worker, batches = self.batches.len(), "no more is pulled");
-        self.batches.close();
-        self.batches.wait().await;
+        let batches = &self.hands.batches;
+        info!(worker, batches = batches.len(), "no more is pulled");
+        batches.close();
+        batches.wait().await;
     }
 }
 
@@ -216,7 +235,6 @@ impl Ending {
 
 impl Turn {
     /// A turn that holds up nobody.
-    #[cfg(test)]
     pub(crate) fn alone() -> Self {
         Self { _permit: None }
     }

@@ -1,5 +1,7 @@
 //! Push while workers, providers and nats-servers fail.
 
+use std::array;
+
 use dev::push_receiver::{Answer, PushReceiver};
 use futures_util::future::join_all;
 use schemas::PushTarget;
@@ -49,6 +51,33 @@ async fn a_provider_that_fails_is_tried_again_and_holds_up_no_other() {
     assert_eq!(receiver.requests(&silent), 1, "it was not waited for");
     is_woken(&in_trouble, &receiver).await;
     is_woken(&silent, &receiver).await;
+}
+
+#[tokio::test]
+async fn of_what_comes_together_nobody_waits_for_another() {
+    const SAID: u64 = 3;
+    let receiver = PushReceiver::start().await.unwrap();
+    let stack = stack(&receiver).workers(1).start().await.unwrap();
+    let [alice, bob] = Person::several_on(&stack).await;
+    // Devices of one person are in one shard.
+    let silent: [_; 4] = array::from_fn(|_| receiver.android());
+    let well: [_; 3] = array::from_fn(|_| receiver.iphone());
+    for target in silent.iter().chain(&well) {
+        bob.link().await.account.set_push(Some(target)).await.unwrap();
+    }
+    receiver.always("fcm", Answer::Silence);
+    let worker = &stack.workers()[0];
+    worker.kill9().await;
+    for n in 0..SAID {
+        writes(&alice, text(n.to_string(), &bob, "hello")).await;
+    }
+    worker.restart().await.unwrap();
+
+    for target in &well {
+        assert_eq!(is_woken(target, &receiver).await.badge, SAID);
+    }
+    all_is_looked_at(&stack, &receiver).await;
+    assert!(well.iter().all(|target| receiver.requests(target) == 1));
 }
 
 #[tokio::test]
