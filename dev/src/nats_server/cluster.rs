@@ -27,6 +27,7 @@ pub struct NatsClusterBuilder {
     folder: Option<PathBuf>,
     program: Option<Program>,
     binary: Option<Binary>,
+    further: String,
     log: Log,
 }
 
@@ -39,6 +40,7 @@ impl NatsCluster {
             folder: None,
             program: None,
             binary: None,
+            further: String::new(),
             log: log::quiet(),
         }
     }
@@ -91,6 +93,12 @@ impl NatsClusterBuilder {
     /// Starts this nats-server rather than [`Binary::find_or_fetch`]'s.
     pub fn binary(mut self, binary: Binary) -> Self {
         self.binary = Some(binary);
+        self
+    }
+
+    /// Adds this to the configuration of each node.
+    pub fn further(mut self, configuration: impl Into<String>) -> Self {
+        self.further = configuration.into();
         self
     }
 
@@ -165,6 +173,7 @@ impl NatsClusterBuilder {
             ports,
             routes: routes.clone(),
             sync: self.sync,
+            further: self.further.clone(),
         };
         Ok(ports.into_iter().enumerate().map(config).collect())
     }

@@ -43,6 +43,8 @@ pub(super) struct Config {
     /// The route ports of all nodes, its own included; empty for a single node.
     pub(super) routes: Vec<u16>,
     pub(super) sync: SyncMode,
+    /// What is added for all of them.
+    pub(super) further: String,
 }
 
 /// A node's folder: its configuration, and what it stores.
@@ -92,7 +94,7 @@ http: "127.0.0.1:{monitor}"
 "#
             );
         }
-        text
+        text + &self.further
     }
 }
 

@@ -18,6 +18,7 @@ mod promises;
 mod proxy;
 mod start;
 mod subscriptions;
+mod tls;
 mod workers;
 
 /// Longer than anything here may take: an acknowledgement in the hands of a

@@ -29,6 +29,11 @@ pub(super) struct Party {
 impl Party {
     /// Four new people, one of them on two devices.
     pub(super) async fn at(stack: &Stack) -> Self {
+        Self::on(stack, stack.bus().await.unwrap()).await
+    }
+
+    /// The same, where the stack's NATS is reached otherwise.
+    pub(super) async fn on(stack: &Stack, bus: Bus) -> Self {
         let gateways: Vec<Api> =
             stack.gateways().iter().map(|gateway| Api::new(&gateway.url()).unwrap()).collect();
         let mut devices = Vec::new();
@@ -45,7 +50,7 @@ impl Party {
             Guest::arrive(name, account, mine)
         };
         let guests = devices.into_iter().enumerate().map(arrive).collect();
-        Self::of(guests, stack.bus().await.unwrap()).await
+        Self::of(guests, bus).await
     }
 
     /// These guests, once they have caught up.
