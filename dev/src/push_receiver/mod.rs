@@ -35,7 +35,7 @@ pub use self::answer::Answer;
 use self::{keys::Keys, state::State};
 
 /// How long [`PushReceiver::next`] waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Push providers that listen until this is dropped.
 #[derive(Debug)]

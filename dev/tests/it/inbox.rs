@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, undisturbed, until};
 
 async fn connect(urls: Vec<String>, declared: &Topology) -> Bus {
     let options = NatsOptions { nats: urls, shards: declared.shards.count() };
@@ -115,27 +115,30 @@ async fn a_message_is_stored_once_per_id() {
 
 #[tokio::test]
 async fn a_full_inbox_refuses_and_keeps_what_it_has() {
-    let declared = Topology { inbox_max_messages: 3, ..one_shard() };
-    let (_server, _bus, inboxes) = inboxes(declared).await;
-    let (user, device) = (UserId::mint(), DeviceId::mint());
-    for n in 0..3 {
-        inboxes.store(user, device, &format!("a.{n}"), body("x")).await.unwrap();
-    }
+    undisturbed(async || {
+        let declared = Topology { inbox_max_messages: 3, ..one_shard() };
+        let (_server, _bus, inboxes) = inboxes(declared).await;
+        let (user, device) = (UserId::mint(), DeviceId::mint());
+        for n in 0..3 {
+            inboxes.store(user, device, &format!("a.{n}"), body("x")).await.unwrap();
+        }
 
-    let asked = Instant::now();
-    let refused = inboxes.store(user, device, "a.3", body("x")).await;
-    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
-    assert!(asked.elapsed() < STORE_DEADLINE / 2, "a full inbox is no reason to try again");
+        let asked = Instant::now();
+        let refused = inboxes.store(user, device, "a.3", body("x")).await;
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        assert!(asked.elapsed() < STORE_DEADLINE / 2, "a full inbox is no reason to try again");
 
-    // What is stored already stays Sent, and other devices are not concerned.
-    let retried = inboxes.store(user, device, "a.1", body("x")).await.unwrap();
-    assert!(retried.duplicate);
-    inboxes.store(user, DeviceId::mint(), "b.1", body("x")).await.unwrap();
+        // What is stored already stays Sent, and other devices are not concerned.
+        let retried = inboxes.store(user, device, "a.1", body("x")).await.unwrap();
+        assert!(retried.duplicate);
+        inboxes.store(user, DeviceId::mint(), "b.1", body("x")).await.unwrap();
 
-    let page = inboxes.read(user, device, 0, 64, 1 << 20).await.unwrap();
-    assert_eq!(page.messages.len(), 3);
-    inboxes.delete(user, page.messages[0].seq).await.unwrap();
-    inboxes.store(user, device, "a.3", body("x")).await.unwrap();
+        let page = inboxes.read(user, device, 0, 64, 1 << 20).await.unwrap();
+        assert_eq!(page.messages.len(), 3);
+        inboxes.delete(user, page.messages[0].seq).await.unwrap();
+        inboxes.store(user, device, "a.3", body("x")).await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -579,29 +582,32 @@ async fn a_killed_node_of_three_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn without_a_server_every_call_ends() {
-    let (server, bus, inboxes) = inboxes(Topology::default()).await;
-    let receipts = ReceiptsKv::new(bus);
-    let (user, device) = (UserId::mint(), DeviceId::mint());
-    server.kill9().await;
+    undisturbed(async || {
+        let (server, bus, inboxes) = inboxes(Topology::default()).await;
+        let receipts = ReceiptsKv::new(bus);
+        let (user, device) = (UserId::mint(), DeviceId::mint());
+        server.kill9().await;
 
-    let asked = Instant::now();
-    let (stored, read, led, got, clamped, deleted, purged, put) = tokio::join!(
-        inboxes.store(user, device, "a.1", body("1")),
-        inboxes.read(user, device, 0, 64, 1 << 20),
-        inboxes.read_leader(user, device, 0),
-        inboxes.get(user, 1),
-        inboxes.clamp(user, device, 1),
-        inboxes.delete(user, 1),
-        inboxes.purge(user, device, None),
-        receipts.put("k", "v".into(), 0),
-    );
-    assert!(asked.elapsed() < STORE_DEADLINE + Duration::from_secs(2));
-    assert!(matches!(stored, Err(StoreError::Unavailable(_))), "{stored:?}");
-    assert!(matches!(put, Err(PutError::Unavailable(_))), "{put:?}");
-    assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
-    assert!(matches!(led, Err(Failure::Unavailable(_))), "{led:?}");
-    assert!(matches!(got, Err(Failure::Unavailable(_))), "{got:?}");
-    assert!(matches!(clamped, Err(Failure::Unavailable(_))), "{clamped:?}");
-    assert!(matches!(deleted, Err(Failure::Unavailable(_))), "{deleted:?}");
-    assert!(matches!(purged, Err(Failure::Unavailable(_))), "{purged:?}");
+        let asked = Instant::now();
+        let (stored, read, led, got, clamped, deleted, purged, put) = tokio::join!(
+            inboxes.store(user, device, "a.1", body("1")),
+            inboxes.read(user, device, 0, 64, 1 << 20),
+            inboxes.read_leader(user, device, 0),
+            inboxes.get(user, 1),
+            inboxes.clamp(user, device, 1),
+            inboxes.delete(user, 1),
+            inboxes.purge(user, device, None),
+            receipts.put("k", "v".into(), 0),
+        );
+        assert!(asked.elapsed() < STORE_DEADLINE + Duration::from_secs(2));
+        assert!(matches!(stored, Err(StoreError::Unavailable(_))), "{stored:?}");
+        assert!(matches!(put, Err(PutError::Unavailable(_))), "{put:?}");
+        assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
+        assert!(matches!(led, Err(Failure::Unavailable(_))), "{led:?}");
+        assert!(matches!(got, Err(Failure::Unavailable(_))), "{got:?}");
+        assert!(matches!(clamped, Err(Failure::Unavailable(_))), "{clamped:?}");
+        assert!(matches!(deleted, Err(Failure::Unavailable(_))), "{deleted:?}");
+        assert!(matches!(purged, Err(Failure::Unavailable(_))), "{purged:?}");
+    })
+    .await;
 }

@@ -62,7 +62,9 @@ async fn three_nodes_keep_three_copies_and_work_without_one() {
         num_replicas: 3,
         ..Config::default()
     };
-    context.create_stream(config).await.unwrap();
+    // Where the machine stood still, the nodes may not have heard of each other lately.
+    let made = async || context.create_stream(config.clone()).await.ok();
+    support::until_some(made, "a stream with three copies").await;
 
     cluster.nodes()[1].kill9().await;
     // A new leader may have to be elected first.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     people::{FIRST, Person, text},
-    support::{self, until, until_some},
+    support::{self, undisturbed, until, until_some},
 };
 
 /// A stack that wakes devices through this receiver.
@@ -133,23 +133,26 @@ async fn a_burst_is_one_notification_and_a_chat_its_own() {
 
 #[tokio::test]
 async fn who_seems_to_be_there_but_takes_nothing_is_woken_after_a_while() {
-    const SAID: usize = 20;
-    let receiver = PushReceiver::start().await.unwrap();
-    let stack = stack(&receiver).start().await.unwrap();
-    let [alice, bob] = Person::several_on(&stack).await;
-    let target = in_a_browser(&bob, &receiver).await;
-    let mut b = bob.connect(FIRST).await;
-    for n in 0..SAID {
-        writes(&alice, text(n.to_string(), &bob, "hello")).await;
-    }
-    // They were sent, and nobody acknowledges them.
-    b.gets_all(SAID).await;
-    all_is_looked_at(&stack, &receiver).await;
-    assert_eq!(receiver.requests(&target), 0);
-    is_woken(&target, &receiver).await;
-    all_is_looked_at(&stack, &receiver).await;
-    assert_eq!(receiver.requests(&target), 1);
-    b.is_quiet().await;
+    undisturbed(async || {
+        const SAID: usize = 20;
+        let receiver = PushReceiver::start().await.unwrap();
+        let stack = stack(&receiver).start().await.unwrap();
+        let [alice, bob] = Person::several_on(&stack).await;
+        let target = in_a_browser(&bob, &receiver).await;
+        let mut b = bob.connect(FIRST).await;
+        for n in 0..SAID {
+            writes(&alice, text(n.to_string(), &bob, "hello")).await;
+        }
+        // They were sent, and nobody acknowledges them.
+        b.gets_all(SAID).await;
+        all_is_looked_at(&stack, &receiver).await;
+        assert_eq!(receiver.requests(&target), 0);
+        is_woken(&target, &receiver).await;
+        all_is_looked_at(&stack, &receiver).await;
+        assert_eq!(receiver.requests(&target), 1);
+        b.is_quiet().await;
+    })
+    .await;
 }
 
 #[tokio::test]

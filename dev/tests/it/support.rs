@@ -1,7 +1,16 @@
 //! What tests share: a nats-server and a stack that nobody kills, a worker of one's
 //! own, and how they wait.
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use base64::{
     Engine as _,
@@ -9,6 +18,7 @@ use base64::{
 };
 use clap::Parser as _;
 use dev::{NatsServer, Process, Stack, StackBuilder, SyncMode};
+use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use nats::subject::Shards;
 use serde_json::Value;
@@ -90,6 +100,42 @@ pub(crate) async fn worker(
 pub(crate) fn flag(variable: &str, value: &str) -> String {
     let name = variable.trim_start_matches("PETREL_").to_lowercase().replace('_', "-");
     if value == "true" { format!("--{name}") } else { format!("--{name}={value}") }
+}
+
+/// Shows something that depends on clocks. Where it failed while this machine
+/// stood still, as one does now and then whose cores are shared, that says
+/// nothing, and it is shown again.
+pub(crate) async fn undisturbed(show: impl AsyncFn()) {
+    const TRIES: usize = 10;
+    for _ in 1..TRIES {
+        let before = still_stands();
+        match AssertUnwindSafe(show()).catch_unwind().await {
+            Ok(()) => return,
+            Err(panic) if still_stands() == before => resume_unwind(panic),
+            Err(_) => eprintln!("the machine stood still meanwhile: once more"),
+        }
+    }
+    show().await;
+}
+
+/// How often this process did not run for a while although it wanted to.
+fn still_stands() -> u64 {
+    const TICK: Duration = Duration::from_millis(10);
+    const STILL: Duration = Duration::from_millis(500);
+    static COUNT: LazyLock<&AtomicU64> = LazyLock::new(|| {
+        let count: &AtomicU64 = Box::leak(Box::default());
+        thread::spawn(|| {
+            loop {
+                let began = Instant::now();
+                thread::sleep(TICK);
+                if began.elapsed() > STILL {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        count
+    });
+    COUNT.load(Ordering::Relaxed)
 }
 
 /// Waits until something holds that has to be asked for.

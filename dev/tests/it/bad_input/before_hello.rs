@@ -7,7 +7,10 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::people::{FIRST, Person, SECOND, text};
+use crate::{
+    people::{FIRST, Person, SECOND, text},
+    support::undisturbed,
+};
 
 #[tokio::test]
 async fn anything_before_the_hello_closes() {
@@ -39,16 +42,19 @@ async fn anything_before_the_hello_closes() {
 
 #[tokio::test]
 async fn without_a_hello_the_socket_closes_after_ten_seconds() {
-    let [alice] = Person::several().await;
-    let begun = Instant::now();
-    let mut silent = alice.open(FIRST).await;
-    let mut pings = alice.open(SECOND).await;
-    pings.socket.send_message(Message::Ping("I am here".into())).await.unwrap();
-    let (a, b) = (silent.is_closed(CloseCode::Silent), pings.is_closed(CloseCode::Silent));
-    tokio::join!(a, b);
-    let waited = begun.elapsed();
-    assert!(
-        waited > Duration::from_millis(9_500) && waited < Duration::from_secs(15),
-        "{waited:?}"
-    );
+    undisturbed(async || {
+        let [alice] = Person::several().await;
+        let begun = Instant::now();
+        let mut silent = alice.open(FIRST).await;
+        let mut pings = alice.open(SECOND).await;
+        pings.socket.send_message(Message::Ping("I am here".into())).await.unwrap();
+        let (a, b) = (silent.is_closed(CloseCode::Silent), pings.is_closed(CloseCode::Silent));
+        tokio::join!(a, b);
+        let waited = begun.elapsed();
+        assert!(
+            waited > Duration::from_millis(9_500) && waited < Duration::from_secs(15),
+            "{waited:?}"
+        );
+    })
+    .await;
 }

@@ -19,7 +19,10 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::people::{FIRST, Line, PATIENCE, Person, SECOND, ids, text};
+use crate::{
+    people::{FIRST, Line, PATIENCE, Person, SECOND, ids, text},
+    support::undisturbed,
+};
 
 /// Writes a frame of the WebSocket protocol as it is.
 async fn write(line: &mut Line, payload: &[u8], opcode: OpCode, is_final: bool) {
@@ -166,15 +169,19 @@ async fn a_connection_that_breaks_off_leaves_everything_in_place() {
 
 #[tokio::test]
 async fn who_is_silent_for_two_heartbeats_is_closed_and_who_answers_pings_is_not() {
-    let stack = crate::support::stack().env("PETREL_HEARTBEAT_SECS", "1").start().await.unwrap();
-    let [alice, bob] = Person::several_on(&stack).await;
-    let mut alive = alice.connect(FIRST).await;
-    let mut silent = bob.connect(FIRST).await;
-    // Reading answers the pings; not to read does not.
-    let reads = timeout(Duration::from_secs(4), alive.socket.closed(PATIENCE));
-    let (still, ()) = join(reads, tokio::time::sleep(Duration::from_secs(4))).await;
-    assert!(still.is_err(), "closed though it answered");
-    alive.say(json!({"type": "ping"})).await;
-    assert!(matches!(alive.hears().await, Frame::Pong { .. }));
-    silent.is_closed(CloseCode::Silent).await;
+    undisturbed(async || {
+        let stack =
+            crate::support::stack().env("PETREL_HEARTBEAT_SECS", "1").start().await.unwrap();
+        let [alice, bob] = Person::several_on(&stack).await;
+        let mut alive = alice.connect(FIRST).await;
+        let mut silent = bob.connect(FIRST).await;
+        // Reading answers the pings; not to read does not.
+        let reads = timeout(Duration::from_secs(4), alive.socket.closed(PATIENCE));
+        let (still, ()) = join(reads, tokio::time::sleep(Duration::from_secs(4))).await;
+        assert!(still.is_err(), "closed though it answered");
+        alive.say(json!({"type": "ping"})).await;
+        assert!(matches!(alive.hears().await, Frame::Pong { .. }));
+        silent.is_closed(CloseCode::Silent).await;
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use schemas::{CloseCode, ErrorCode};
 
 use crate::{
     people::{FIRST, PASSWORD, Person, SECOND, ids, text},
-    support,
+    support::{self, undisturbed},
 };
 
 /// Within which unlinking takes effect.
@@ -79,57 +79,63 @@ async fn the_newer_socket_of_a_device_wins() {
 
 #[tokio::test]
 async fn an_unlinked_device_is_out_at_once_everywhere() {
-    let [alice, bob] = Person::several().await;
-    let lost = alice.link().await;
-    let mut b = bob.connect(FIRST).await;
-    b.sends(text("m1", &alice, "hi")).await;
-    let mut phone = alice.hello(FIRST).await;
-    let mut lost_line = lost.hello(SECOND).await;
-    assert_eq!(ids(&lost_line.catches_up().await.items), ["m1"]);
+    undisturbed(async || {
+        let [alice, bob] = Person::several().await;
+        let lost = alice.link().await;
+        let mut b = bob.connect(FIRST).await;
+        b.sends(text("m1", &alice, "hi")).await;
+        let mut phone = alice.hello(FIRST).await;
+        let mut lost_line = lost.hello(SECOND).await;
+        assert_eq!(ids(&lost_line.catches_up().await.items), ["m1"]);
 
-    let asked = Instant::now();
-    alice.at(FIRST).unlink(lost.device()).await.unwrap();
-    lost_line.is_closed(CloseCode::Unauthorized).await;
-    assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
-    assert!(is_gone(&lost).await, "its inbox");
+        let asked = Instant::now();
+        alice.at(FIRST).unlink(lost.device()).await.unwrap();
+        lost_line.is_closed(CloseCode::Unauthorized).await;
+        assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
+        assert!(is_gone(&lost).await, "its inbox");
 
-    // Whichever gateway it tries.
-    for gateway in [FIRST, SECOND] {
-        let mut line = lost.open(gateway).await;
-        line.say_hello(lost.account.token(), 0).await;
-        line.is_closed(CloseCode::Unauthorized).await;
-        let account = lost.at(gateway);
-        assert_eq!(account.me().await.unwrap_err().code(), Some(ErrorCode::Unauthorized));
-        let renewed = account.api.refresh(&account.session.refresh_token).await;
-        assert_eq!(renewed.unwrap_err().code(), Some(ErrorCode::Unauthorized));
-        let again = account.api.login(&lost.name, PASSWORD, Some(lost.device())).await;
-        assert_eq!(again.unwrap_err().code(), Some(ErrorCode::NotFound));
-    }
+        // Whichever gateway it tries.
+        for gateway in [FIRST, SECOND] {
+            let mut line = lost.open(gateway).await;
+            line.say_hello(lost.account.token(), 0).await;
+            line.is_closed(CloseCode::Unauthorized).await;
+            let account = lost.at(gateway);
+            assert_eq!(account.me().await.unwrap_err().code(), Some(ErrorCode::Unauthorized));
+            let renewed = account.api.refresh(&account.session.refresh_token).await;
+            assert_eq!(renewed.unwrap_err().code(), Some(ErrorCode::Unauthorized));
+            let again = account.api.login(&lost.name, PASSWORD, Some(lost.device())).await;
+            assert_eq!(again.unwrap_err().code(), Some(ErrorCode::NotFound));
+        }
 
-    // It gets nothing more, and the others are not concerned.
-    assert_eq!(ids(&phone.catches_up().await.items), ["m1"]);
-    b.sends(text("m2", &alice, "hi")).await;
-    assert_eq!(phone.gets().await.id.as_str(), "m2");
-    assert!(is_gone(&lost).await);
+        // It gets nothing more, and the others are not concerned.
+        assert_eq!(ids(&phone.catches_up().await.items), ["m1"]);
+        b.sends(text("m2", &alice, "hi")).await;
+        assert_eq!(phone.gets().await.id.as_str(), "m2");
+        assert!(is_gone(&lost).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_logout_unlinks_the_device_itself() {
-    let [alice, bob] = Person::several().await;
-    let desk = alice.link().await;
-    let mut line = desk.connect(SECOND).await;
-    bob.connect(FIRST).await.sends(text("m1", &alice, "hi")).await;
-    line.gets().await;
+    undisturbed(async || {
+        let [alice, bob] = Person::several().await;
+        let desk = alice.link().await;
+        let mut line = desk.connect(SECOND).await;
+        bob.connect(FIRST).await.sends(text("m1", &alice, "hi")).await;
+        line.gets().await;
 
-    let asked = Instant::now();
-    desk.at(FIRST).logout().await.unwrap();
-    line.is_closed(CloseCode::Unauthorized).await;
-    assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
-    assert!(is_gone(&desk).await);
-    let again = desk.at(SECOND).logout().await;
-    assert_eq!(again.unwrap_err().code(), Some(ErrorCode::Unauthorized));
-    let left = alice.account.devices().await.unwrap();
-    assert_eq!(left.iter().map(|device| device.id).collect::<Vec<_>>(), [alice.device()]);
+        let asked = Instant::now();
+        desk.at(FIRST).logout().await.unwrap();
+        line.is_closed(CloseCode::Unauthorized).await;
+        assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
+        assert!(is_gone(&desk).await);
+        let again = desk.at(SECOND).logout().await;
+        assert_eq!(again.unwrap_err().code(), Some(ErrorCode::Unauthorized));
+        let left = alice.account.devices().await.unwrap();
+        assert_eq!(left.iter().map(|device| device.id).collect::<Vec<_>>(), [alice.device()]);
+    })
+    .await;
 }
 
 #[tokio::test]

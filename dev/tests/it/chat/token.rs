@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     people::{FIRST, Line, Person, SECOND},
-    support,
+    support::{self, undisturbed},
 };
 
 /// A line whose token is good for two more seconds at most, and the end of that.
@@ -30,12 +30,15 @@ async fn renews(line: &mut Line, token: &str) {
 
 #[tokio::test]
 async fn without_a_newer_token_the_session_ends_with_its_own() {
-    let [alice] = Person::several().await;
-    let (mut line, end) = short_lived(&alice).await;
-    line.is_quiet().await;
-    line.is_closed(CloseCode::Unauthorized).await;
-    let late = Instant::now().saturating_duration_since(end);
-    assert!(late < Duration::from_secs(2), "{late:?} late");
+    undisturbed(async || {
+        let [alice] = Person::several().await;
+        let (mut line, end) = short_lived(&alice).await;
+        line.is_quiet().await;
+        line.is_closed(CloseCode::Unauthorized).await;
+        let late = Instant::now().saturating_duration_since(end);
+        assert!(late < Duration::from_secs(2), "{late:?} late");
+    })
+    .await;
 }
 
 #[tokio::test]

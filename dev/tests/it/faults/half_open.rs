@@ -13,7 +13,7 @@ use super::{
     party::Party,
     proxy::Proxy,
 };
-use crate::support;
+use crate::support::{self, undisturbed};
 
 /// Two heartbeats of a second, and what a busy machine adds.
 const FOUND_OUT: Duration = Duration::from_secs(10);
@@ -31,13 +31,16 @@ async fn proxied(gateway: &Gateway) -> (Proxy, Api) {
 
 #[tokio::test]
 async fn what_a_half_open_line_was_sent_comes_on_the_next_one() {
-    let stack = support::shared_stack().await;
-    let bus = stack.bus().await.unwrap();
-    let [first, second] = stack.gateways() else { panic!("two gateways were asked for") };
-    // The next line may come to the same gateway, or to another.
-    for next in [first, second] {
-        next_line_after_a_dead_one(&bus, first, next, second).await;
-    }
+    undisturbed(async || {
+        let stack = support::shared_stack().await;
+        let bus = stack.bus().await.unwrap();
+        let [first, second] = stack.gateways() else { panic!("two gateways were asked for") };
+        // The next line may come to the same gateway, or to another.
+        for next in [first, second] {
+            next_line_after_a_dead_one(&bus, first, next, second).await;
+        }
+    })
+    .await;
 }
 
 async fn next_line_after_a_dead_one(bus: &Bus, dead: &Gateway, next: &Gateway, other: &Gateway) {
@@ -73,14 +76,17 @@ async fn next_line_after_a_dead_one(bus: &Bus, dead: &Gateway, next: &Gateway, o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_silent_heartbeats_end_a_line_at_either_end() {
-    let stack = support::stack().gateways(2).limits(false).env("PETREL_HEARTBEAT_SECS", "1");
-    let stack = stack.start().await.unwrap();
-    let [first, second] = stack.gateways() else { panic!("two gateways were asked for") };
-    let bus = stack.bus().await.unwrap();
-    tokio::join!(
-        a_gateway_closes_what_is_silent(first, second),
-        a_client_leaves_a_dead_line(&bus, first, second)
-    );
+    undisturbed(async || {
+        let stack = support::stack().gateways(2).limits(false).env("PETREL_HEARTBEAT_SECS", "1");
+        let stack = stack.start().await.unwrap();
+        let [first, second] = stack.gateways() else { panic!("two gateways were asked for") };
+        let bus = stack.bus().await.unwrap();
+        tokio::join!(
+            a_gateway_closes_what_is_silent(first, second),
+            a_client_leaves_a_dead_line(&bus, first, second)
+        );
+    })
+    .await;
 }
 
 async fn a_gateway_closes_what_is_silent(first: &Gateway, second: &Gateway) {

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{Person, online};
 use crate::{
     people::{FIRST, Line, PATIENCE, SECOND},
-    support,
+    support::{self, undisturbed},
 };
 
 /// How long a gateway's lease lasts here, and how often it is renewed.
@@ -67,25 +67,31 @@ async fn connect_all_devices(person: &Person) -> Vec<Socket> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_sessions_end_with_their_gateway() {
-    let stack = stack(2).await;
-    let viewer = Person::on(&stack).await;
-    let people = join_all((0..PEOPLE).map(|_| Person::on(&stack))).await;
-    let users: Vec<_> = people.iter().map(Person::user).collect();
-    let mut line = viewer.connect(SECOND).await;
-    line.watches(&people.iter().collect::<Vec<_>>()).await;
-    assert_eq!(line.hears_presence().await.len(), PEOPLE);
+    undisturbed(async || {
+        let stack = stack(2).await;
+        let viewer = Person::on(&stack).await;
+        let people = join_all((0..PEOPLE).map(|_| Person::on(&stack))).await;
+        let users: Vec<_> = people.iter().map(Person::user).collect();
+        let mut line = viewer.connect(SECOND).await;
+        line.watches(&people.iter().collect::<Vec<_>>()).await;
+        assert_eq!(line.hears_presence().await.len(), PEOPLE);
 
-    let _sockets = join_all(people.iter().map(connect_all_devices)).await;
-    hears_of_all(&mut line, &users, PresenceState::Online).await;
-    let before = Millis::now();
-    stack.gateways()[FIRST].kill9().await;
-    let after = Millis::now();
-    let told = hears_of_all(&mut line, &users, PresenceState::Offline).await;
-    // The gateway's last sign of life is all that anybody can know.
-    let earliest = before.0 - i64::try_from(2 * RENEWED.as_millis()).unwrap();
-    for last_seen in told.into_values().flatten() {
-        assert!((earliest..=after.0).contains(&last_seen.0), "{last_seen:?}, killed at {before:?}");
-    }
+        let _sockets = join_all(people.iter().map(connect_all_devices)).await;
+        hears_of_all(&mut line, &users, PresenceState::Online).await;
+        let before = Millis::now();
+        stack.gateways()[FIRST].kill9().await;
+        let after = Millis::now();
+        let told = hears_of_all(&mut line, &users, PresenceState::Offline).await;
+        // The gateway's last sign of life is all that anybody can know.
+        let earliest = before.0 - i64::try_from(2 * RENEWED.as_millis()).unwrap();
+        for last_seen in told.into_values().flatten() {
+            assert!(
+                (earliest..=after.0).contains(&last_seen.0),
+                "{last_seen:?}, killed at {before:?}"
+            );
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
