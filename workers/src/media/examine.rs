@@ -32,6 +32,8 @@ use crate::unavailable::Unavailable;
 
 /// Pixels for which there is one permit.
 const PERMIT_PIXELS: u64 = 1_000_000;
+/// Bytes of a file that take as much memory, where it is decoded from there.
+const PERMIT_BYTES: u64 = 4 * PERMIT_PIXELS;
 /// Pixels decoded at once, as permits: one picture of the largest kind, or many
 /// small ones. This bounds the memory whatever the number of cores. Pixels of
 /// sixteen bits for each colour count twice.
@@ -194,7 +196,7 @@ impl Examiner {
         mut content: File,
     ) -> Result<(Shown, File), Fault> {
         // It is never closed.
-        let permits = permits(&outline);
+        let permits = permits(&outline, held(format, &content)?);
         let permit = Arc::clone(&self.pixels).acquire_many_owned(permits).await.ok();
         blocking(move || {
             let shown = picture::show(format, &outline, &mut content)?;
@@ -206,11 +208,19 @@ impl Examiner {
     }
 }
 
+/// How many bytes of its file a decoder holds.
+fn held(format: Format, content: &File) -> io::Result<u64> {
+    match format {
+        Format::Jpeg => Ok(content.metadata()?.len()),
+        Format::Png | Format::Gif | Format::Webp => Ok(0),
+    }
+}
+
 /// How many permits a picture takes: never more than there are, for which it
 /// would wait for ever.
-fn permits(outline: &Outline) -> u32 {
-    let permits = outline.pixels().div_ceil(PERMIT_PIXELS).min(PIXELS_AT_ONCE as u64);
-    u32::try_from(permits).unwrap_or(u32::MAX)
+fn permits(outline: &Outline, held: u64) -> u32 {
+    let permits = outline.pixels().div_ceil(PERMIT_PIXELS) + held / PERMIT_BYTES;
+    u32::try_from(permits.min(PIXELS_AT_ONCE as u64)).unwrap_or(u32::MAX)
 }
 
 /// A panic is taken for the file's fault: decoders have some.
@@ -236,14 +246,17 @@ mod tests {
     #[test]
     fn what_takes_all_the_memory_is_decoded_alone() {
         let orientation = Orientation::NoTransforms;
-        let of = |width, height, is_deep| {
-            permits(&Outline { width, height, orientation, frames: 1, is_deep })
-        };
+        let outline =
+            |width, height, is_deep| Outline { width, height, orientation, frames: 1, is_deep };
+        let of = |width, height, is_deep| permits(&outline(width, height, is_deep), 0);
         assert_eq!(of(40, 30, false), 1);
         assert_eq!((of(8_000, 4_000, false), of(8_000, 4_000, true)), (32, 64));
         for is_deep in [false, true] {
             assert_eq!(of(8_000, 8_000, is_deep) as usize, PIXELS_AT_ONCE, "{is_deep}");
         }
+        let small = outline(80, 80, false);
+        assert_eq!((permits(&small, 300_000), permits(&small, 104_000_000)), (1, 27));
+        assert_eq!(permits(&small, u64::MAX) as usize, PIXELS_AT_ONCE);
     }
 
     #[tokio::test]
