@@ -103,7 +103,9 @@ impl Studio {
     /// The gateways' directory. A connection lives no longer than the test that
     /// made it.
     pub(crate) async fn directory(&self) -> KvDirectory {
-        KvDirectory::open(&self.stack.bus().await.unwrap().jetstream).await.unwrap()
+        let bus = self.stack.bus().await.unwrap();
+        let open = async || KvDirectory::open(&bus.jetstream).await.ok();
+        support::until_some(open, "the directory answers").await
     }
 
     /// Finds that an upload is what it is said to be.

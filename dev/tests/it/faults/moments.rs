@@ -16,7 +16,7 @@ use super::{
     guest::Guest,
     line::{Line, text_of},
 };
-use crate::support;
+use crate::support::{self, undisturbed};
 
 /// Pairs of people that meet at the same time.
 const PAIRS: usize = 6;
@@ -32,8 +32,11 @@ async fn gateways() -> Vec<Api> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_hang_up_right_after_sent() {
-    let gateways = gateways().await;
-    join_all((0..PAIRS).map(|_| hang_up_together(&gateways))).await;
+    undisturbed(async || {
+        let gateways = gateways().await;
+        join_all((0..PAIRS).map(|_| hang_up_together(&gateways))).await;
+    })
+    .await;
 }
 
 async fn hang_up_together(gateways: &[Api]) {
@@ -64,8 +67,11 @@ async fn hang_up_together(gateways: &[Api]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_comes_in_the_moment_in_which_a_message_is_stored() {
-    let gateways = gateways().await;
-    join_all((0..PAIRS).map(|pair| come_and_go(&gateways, pair as u64))).await;
+    undisturbed(async || {
+        let gateways = gateways().await;
+        join_all((0..PAIRS).map(|pair| come_and_go(&gateways, pair as u64))).await;
+    })
+    .await;
 }
 
 /// Somebody talks on and on to somebody who comes and goes.

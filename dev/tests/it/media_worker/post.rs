@@ -219,8 +219,11 @@ impl Post {
     }
 
     async fn consumer(&self) -> Info {
-        let stream = self.bus.jetstream.get_stream(subject::MEDIA_STREAM).await.unwrap();
-        stream.consumer_info(subject::MEDIA_CONSUMER).await.unwrap()
+        let told = async || {
+            let stream = self.bus.jetstream.get_stream(subject::MEDIA_STREAM).await.ok()?;
+            stream.consumer_info(subject::MEDIA_CONSUMER).await.ok()
+        };
+        support::until_some(told, "the server tells of its consumer").await
     }
 }
 

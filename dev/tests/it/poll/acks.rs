@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{LONG, acks, code, polls, reads, sends};
 use crate::{
     people::{FIRST, Person, SECOND, ids, text},
-    support,
+    support::{self, undisturbed},
 };
 
 #[tokio::test]
@@ -77,26 +77,29 @@ async fn a_long_backlog_is_acknowledged_in_one_call() {
 
 #[tokio::test]
 async fn a_mark_reaches_as_far_as_the_acknowledgements() {
-    let [alice, bob, carol] = Person::several().await;
-    let mut a = alice.connect(FIRST).await;
-    let (first, second) =
-        (a.sends(text("m1", &bob, "hi")).await, a.sends(text("m2", &bob, "hi")).await);
-    let items = polls(&bob.at(FIRST), LONG).await.unwrap();
-    // Nothing is acknowledged yet: nothing is read, whatever is said of it.
-    reads(&bob.at(FIRST), alice.chat(), &alice, second).await.unwrap();
-    acks(&bob.at(FIRST), items[0].seq).await.unwrap();
-    let receipt = a.gets_receipt().await;
-    assert_eq!((receipt.delivered, receipt.read), (first, Micros(0)));
-    reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
-    let receipt = a.gets_receipt().await;
-    assert_eq!((receipt.delivered, receipt.read), (first, first));
-    acks(&bob.at(SECOND), items[1].seq).await.unwrap();
-    assert_eq!(a.gets_receipt().await.delivered, second);
-    // A mark about somebody else in this chat says nothing.
-    reads(&bob.at(SECOND), alice.chat(), &carol, second).await.unwrap();
-    reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
-    assert_eq!(a.gets_receipt().await.read, second);
-    a.is_quiet().await;
+    undisturbed(async || {
+        let [alice, bob, carol] = Person::several().await;
+        let mut a = alice.connect(FIRST).await;
+        let (first, second) =
+            (a.sends(text("m1", &bob, "hi")).await, a.sends(text("m2", &bob, "hi")).await);
+        let items = polls(&bob.at(FIRST), LONG).await.unwrap();
+        // Nothing is acknowledged yet: nothing is read, whatever is said of it.
+        reads(&bob.at(FIRST), alice.chat(), &alice, second).await.unwrap();
+        acks(&bob.at(FIRST), items[0].seq).await.unwrap();
+        let receipt = a.gets_receipt().await;
+        assert_eq!((receipt.delivered, receipt.read), (first, Micros(0)));
+        reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
+        let receipt = a.gets_receipt().await;
+        assert_eq!((receipt.delivered, receipt.read), (first, first));
+        acks(&bob.at(SECOND), items[1].seq).await.unwrap();
+        assert_eq!(a.gets_receipt().await.delivered, second);
+        // A mark about somebody else in this chat says nothing.
+        reads(&bob.at(SECOND), alice.chat(), &carol, second).await.unwrap();
+        reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
+        assert_eq!(a.gets_receipt().await.read, second);
+        a.is_quiet().await;
+    })
+    .await;
 }
 
 /// One worker has the acknowledgement and the other one the mark.
