@@ -1,12 +1,13 @@
 //! What an acknowledgement covers, and what becomes of it.
 
+use nats::subject;
 use schemas::{ErrorCode, Micros};
 use serde_json::{Value, json};
 
 use super::{LONG, acks, code, polls, reads, sends};
 use crate::{
     people::{FIRST, Person, SECOND, ids, text},
-    support::{self, undisturbed},
+    support::{self, until, until_some},
 };
 
 #[tokio::test]
@@ -69,7 +70,9 @@ async fn a_long_backlog_is_acknowledged_in_one_call() {
             break;
         }
     }
-    assert_eq!(polls(&bob.at(FIRST), 0).await.unwrap(), []);
+    // The answer waits for that, but not for a worker that is late.
+    let all_gone = async || polls(&bob.at(FIRST), 0).await.unwrap().is_empty();
+    until(all_gone, "what was acknowledged is gone").await;
     // What is delivered may be read, by whatever gateway.
     reads(&bob.at(FIRST), alice.chat(), &alice, last).await.unwrap();
     assert_eq!(a.gets_receipt().await.read, last);
@@ -77,29 +80,40 @@ async fn a_long_backlog_is_acknowledged_in_one_call() {
 
 #[tokio::test]
 async fn a_mark_reaches_as_far_as_the_acknowledgements() {
-    undisturbed(async || {
-        let [alice, bob, carol] = Person::several().await;
-        let mut a = alice.connect(FIRST).await;
-        let (first, second) =
-            (a.sends(text("m1", &bob, "hi")).await, a.sends(text("m2", &bob, "hi")).await);
-        let items = polls(&bob.at(FIRST), LONG).await.unwrap();
-        // Nothing is acknowledged yet: nothing is read, whatever is said of it.
-        reads(&bob.at(FIRST), alice.chat(), &alice, second).await.unwrap();
-        acks(&bob.at(FIRST), items[0].seq).await.unwrap();
-        let receipt = a.gets_receipt().await;
-        assert_eq!((receipt.delivered, receipt.read), (first, Micros(0)));
-        reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
-        let receipt = a.gets_receipt().await;
-        assert_eq!((receipt.delivered, receipt.read), (first, first));
-        acks(&bob.at(SECOND), items[1].seq).await.unwrap();
-        assert_eq!(a.gets_receipt().await.delivered, second);
-        // A mark about somebody else in this chat says nothing.
-        reads(&bob.at(SECOND), alice.chat(), &carol, second).await.unwrap();
-        reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
-        assert_eq!(a.gets_receipt().await.read, second);
-        a.is_quiet().await;
-    })
-    .await;
+    let [alice, bob, carol] = Person::several().await;
+    let mut a = alice.connect(FIRST).await;
+    let (first, second) =
+        (a.sends(text("m1", &bob, "hi")).await, a.sends(text("m2", &bob, "hi")).await);
+    let items = polls(&bob.at(FIRST), LONG).await.unwrap();
+    // Nothing is acknowledged yet: nothing is read, whatever is said of it.
+    reads(&bob.at(FIRST), alice.chat(), &alice, second).await.unwrap();
+    workers_have_done_so_far().await;
+    acks(&bob.at(FIRST), items[0].seq).await.unwrap();
+    let receipt = a.gets_receipt().await;
+    assert_eq!((receipt.delivered, receipt.read), (first, Micros(0)));
+    reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
+    let receipt = a.gets_receipt().await;
+    assert_eq!((receipt.delivered, receipt.read), (first, first));
+    acks(&bob.at(SECOND), items[1].seq).await.unwrap();
+    assert_eq!(a.gets_receipt().await.delivered, second);
+    // A mark about somebody else in this chat says nothing.
+    reads(&bob.at(SECOND), alice.chat(), &carol, second).await.unwrap();
+    reads(&bob.at(SECOND), alice.chat(), &alice, second).await.unwrap();
+    assert_eq!(a.gets_receipt().await.read, second);
+    a.is_quiet().await;
+}
+
+/// Waits until the workers have done all that they have been told by now.
+async fn workers_have_done_so_far() {
+    let bus = support::shared_stack().await.bus().await.unwrap();
+    let stream = async || bus.jetstream.get_stream(subject::RECEIPTS_STREAM).await.ok();
+    let stream = until_some(stream, "there is a stream of receipts").await;
+    let told = stream.cached_info().state.last_sequence;
+    let done = async || {
+        let consumer = stream.consumer_info(subject::RECEIPTS_CONSUMER).await;
+        consumer.is_ok_and(|consumer| consumer.ack_floor.stream_sequence >= told)
+    };
+    until(done, "what the workers were told of is done").await;
 }
 
 /// One worker has the acknowledgement and the other one the mark.
