@@ -37,6 +37,11 @@ impl Plan {
         self.due_us_of(u64::from(i) + u64::from(k) * u64::from(self.people))
     }
 
+    /// How many messages are due before that many microseconds since the start.
+    pub(super) fn due_before(self, end_us: u64) -> u64 {
+        (end_us * u64::from(self.rate)).div_ceil(1_000_000)
+    }
+
     fn due_us_of(self, number: u64) -> u64 {
         number * 1_000_000 / u64::from(self.rate)
     }
@@ -82,5 +87,16 @@ mod tests {
         let plan = Plan { rate: 500, people: 4 };
         let due = [(0, 0), (1, 0), (3, 0), (0, 1), (1, 1)].map(|(i, k)| plan.due_us(i, k));
         assert_eq!(due, [0, 2_000, 6_000, 8_000, 10_000]);
+    }
+
+    #[test]
+    fn those_due_before_a_time_are_counted() {
+        for rate in [1, 3, 500, 7_000] {
+            let plan = Plan { rate, people: 1 };
+            for end in [1, 2_000, 2_001, 1_000_000, 30_000_001] {
+                let count = plan.due_before(end);
+                assert!(plan.due_us_of(count - 1) < end && plan.due_us_of(count) >= end);
+            }
+        }
     }
 }

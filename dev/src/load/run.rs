@@ -101,11 +101,16 @@ impl Run {
         bar.finish_and_clear();
     }
 
-    /// Waits for the last messages.
+    /// Waits for the last messages: those that are due and not sent yet, too.
     pub(super) async fn drain(&self, is_over: impl Fn(&Counts) -> bool) {
         let bar = progress::spinner("draining");
         let deadline = Instant::now() + DRAIN_WITHIN;
-        while !is_over(&self.counts) && Instant::now() < deadline {
+        let due = match self.style {
+            Style::Planned(plan) => plan.due_before(self.measured_us.end),
+            Style::Window(_) => 0,
+        };
+        let all_sent = || self.counts.sent.load(Relaxed) >= due;
+        while !(all_sent() && is_over(&self.counts)) && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         bar.finish_and_clear();
