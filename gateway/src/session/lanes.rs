@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use schemas::{ChatId, ErrorCode, MessageId, Micros, client::Send};
 
-use super::order;
+use super::{Refusal, order};
 
 /// Most sends of one connection that wait their turn, over all chats. Beyond
 /// it the socket is not read until some have gone.
@@ -31,7 +31,20 @@ struct Lane {
 #[derive(Debug)]
 struct Hold {
     id: MessageId,
-    code: ErrorCode,
+    why: Refused,
+}
+
+/// Why the send that holds a chat was refused, which its later ones are told, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub code: ErrorCode,
+    pub retry_after_ms: Option<u64>,
+}
+
+impl From<&Refusal> for Refused {
+    fn from(refusal: &Refusal) -> Self {
+        Self { code: refusal.code, retry_after_ms: refusal.retry_after_ms }
+    }
 }
 
 /// What becomes of a send now.
@@ -40,7 +53,7 @@ pub(crate) enum Verdict {
     /// Store it, with this place in its chat.
     Store(Send, Micros),
     /// Answer with this error: the chat is held.
-    Refuse(MessageId, ErrorCode),
+    Refuse(MessageId, Refused),
 }
 
 impl Lanes {
@@ -71,13 +84,13 @@ impl Lanes {
         &mut self,
         chat: ChatId,
         id: MessageId,
-        refused: Option<ErrorCode>,
+        refused: Option<Refused>,
         now: Micros,
     ) -> Vec<Verdict> {
         let Some(lane) = self.lanes.get_mut(&chat) else { return Vec::new() };
         lane.under_way = false;
-        if let Some(code) = refused.filter(|code| code.holds_chat()) {
-            lane.held = Some(Hold { id, code });
+        if let Some(why) = refused.filter(|why| why.code.holds_chat()) {
+            lane.held = Some(Hold { id, why });
         }
         let mut verdicts = Vec::new();
         while !lane.under_way {
@@ -104,7 +117,7 @@ impl Lanes {
 impl Lane {
     fn decide(&mut self, send: Send, now: Micros) -> Verdict {
         match &self.held {
-            Some(held) if held.id != send.id => return Verdict::Refuse(send.id, held.code),
+            Some(held) if held.id != send.id => return Verdict::Refuse(send.id, held.why),
             _ => self.held = None,
         }
         let ts = order::place(send.at, send.after, self.last, now);
@@ -146,6 +159,10 @@ mod tests {
         id.parse().unwrap()
     }
 
+    fn refused(code: ErrorCode) -> Refused {
+        Refused { code, retry_after_ms: None }
+    }
+
     fn stored(verdict: &Verdict) -> &str {
         match verdict {
             Verdict::Store(send, _) => send.id.as_str(),
@@ -169,13 +186,13 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.push(send("a", chat()), NOW);
         lanes.push(send("b", chat()), NOW);
-        let code = ErrorCode::InboxFull;
+        let why = Refused { code: ErrorCode::RateLimited, retry_after_ms: Some(70) };
         assert_eq!(
-            lanes.finished(chat(), id("a"), Some(code), NOW),
-            [Verdict::Refuse(id("b"), code)]
+            lanes.finished(chat(), id("a"), Some(why), NOW),
+            [Verdict::Refuse(id("b"), why)]
         );
-        assert_eq!(lanes.push(send("c", chat()), NOW), Some(Verdict::Refuse(id("c"), code)));
-        assert_eq!(lanes.push(send("b", chat()), NOW), Some(Verdict::Refuse(id("b"), code)));
+        assert_eq!(lanes.push(send("c", chat()), NOW), Some(Verdict::Refuse(id("c"), why)));
+        assert_eq!(lanes.push(send("b", chat()), NOW), Some(Verdict::Refuse(id("b"), why)));
         assert_eq!(stored(&lanes.push(send("a", chat()), NOW).unwrap()), "a");
         lanes.finished(chat(), id("a"), None, NOW);
         assert_eq!(stored(&lanes.push(send("b", chat()), NOW).unwrap()), "b");
@@ -185,7 +202,7 @@ mod tests {
     fn a_drop_lets_the_others_pass() {
         let mut lanes = Lanes::default();
         lanes.push(send("a", chat()), NOW);
-        lanes.finished(chat(), id("a"), Some(ErrorCode::RateLimited), NOW);
+        lanes.finished(chat(), id("a"), Some(refused(ErrorCode::RateLimited)), NOW);
         lanes.drop_send(&id("x"));
         assert!(matches!(lanes.push(send("b", chat()), NOW), Some(Verdict::Refuse(..))));
         lanes.drop_send(&id("a"));
@@ -197,7 +214,7 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.push(send("a", chat()), NOW);
         lanes.push(send("b", chat()), NOW);
-        let next = lanes.finished(chat(), id("a"), Some(ErrorCode::NotFound), NOW);
+        let next = lanes.finished(chat(), id("a"), Some(refused(ErrorCode::NotFound)), NOW);
         assert_eq!(next.iter().map(stored).collect::<Vec<_>>(), ["b"]);
     }
 
@@ -236,7 +253,7 @@ mod tests {
                 while let Some(verdict) = verdicts.pop_front() {
                     let Verdict::Store(sent, _) = verdict else { continue };
                     let fate = fates.next().unwrap();
-                    let refused = (fate != 0).then_some(ErrorCode::Unavailable);
+                    let refused = (fate != 0).then_some(refused(ErrorCode::Unavailable));
                     // An unavailable store may still have stored it.
                     if fate != 1 && !log.contains(&sent.id.to_string()) {
                         log.push(sent.id.to_string());

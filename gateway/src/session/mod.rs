@@ -25,7 +25,7 @@ use store::Family;
 
 use self::{
     feed::{Entry, Feed, Live},
-    lanes::{Lanes, Verdict},
+    lanes::{Lanes, Refused, Verdict},
     receipts::{Change, ReceiptFeed},
     seat::Seat,
     window::Window,
@@ -418,7 +418,7 @@ impl Session {
         now: Micros,
         actions: &mut Vec<Action>,
     ) {
-        let refused = result.as_ref().err().map(|refusal| refusal.code);
+        let refused = result.as_ref().err().map(Refused::from);
         actions.push(Action::Say(match result {
             Ok(sent) => server::Frame::Sent(sent),
             Err(refusal) => refusal.about(id.as_str()),
@@ -432,9 +432,10 @@ impl Session {
     fn carry_out(&self, verdict: Verdict) -> Action {
         match verdict {
             Verdict::Store(send, ts) => Action::Work(Work::Store(send, ts)),
-            Verdict::Refuse(id, code) => {
+            Verdict::Refuse(id, Refused { code, retry_after_ms }) => {
                 let why = "an earlier send to this chat was refused: send it again, or drop it";
-                Action::Say(Refusal::new(code, why).about(id.as_str()))
+                let refusal = Refusal { retry_after_ms, ..Refusal::new(code, why) };
+                Action::Say(refusal.about(id.as_str()))
             }
         }
     }
