@@ -114,13 +114,18 @@ fn describe_parameter(parameter: &Parameter, components: &mut Components) -> Val
 fn responses(operation: &Operation, components: &mut Components) -> Value {
     let mut responses = Map::new();
     let Answer { status, also, .. } = operation.answer;
-    responses.insert(status.to_string(), answer(&operation.answer, components));
+    let answer = answer(&operation.answer, components);
     for (status, description) in also {
-        responses.insert(status.to_string(), json!({ "description": description }));
+        let mut response = json!({ "description": description });
+        if let (200..300, Some(content)) = (*status, answer.get("content")) {
+            response["content"] = content.clone();
+        }
+        responses.insert(status.to_string(), response);
     }
+    responses.insert(status.to_string(), answer);
     let mut by_status = BTreeMap::<u16, Vec<Refusal>>::new();
     for refusal in operation.refusals() {
-        by_status.entry(refusal.code.status()).or_default().push(refusal);
+        by_status.entry(refusal.status).or_default().push(refusal);
     }
     for (status, refusals) in by_status {
         let response = match refusals.as_slice() {
@@ -163,7 +168,7 @@ fn response_name(refusal: Refusal) -> String {
 /// A response for everything that goes wrong with one status.
 fn problem(refusals: &[Refusal]) -> Value {
     let reasons: Vec<String> =
-        refusals.iter().map(|Refusal { code, when }| format!("- `{code}`: {when}")).collect();
+        refusals.iter().map(|Refusal { code, when, .. }| format!("- `{code}`: {when}")).collect();
     let mut response = json!({
         "description": reasons.join("\n"),
         "content": { PROBLEM_JSON: {

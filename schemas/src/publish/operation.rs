@@ -165,8 +165,10 @@ pub struct Shape {
 /// Something that may go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The code in the problem's body; it decides the status.
+    /// The code in the problem's body.
     pub code: ErrorCode,
+    /// The HTTP status: the code's own, but for where HTTP has one for just that.
+    pub status: u16,
     /// When that happens.
     pub when: &'static str,
 }
@@ -249,7 +251,11 @@ pub(super) fn common() -> impl Iterator<Item = Refusal> {
 
 impl Refusal {
     pub(super) const fn new(code: ErrorCode, when: &'static str) -> Self {
-        Self { code, when }
+        Self { code, status: code.status(), when }
+    }
+
+    pub(super) const fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
     }
 }
 

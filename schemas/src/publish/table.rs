@@ -415,7 +415,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[MEDIA, SECRET, TUS],
         request: None,
         answer: nothing(204, "The headers say."),
-        own_refusals: &[BAD_SECRET, GONE],
+        own_refusals: &[BAD_SECRET, GONE, OTHER_TUS],
     },
     Operation {
         id: "uploadPiece",
@@ -440,6 +440,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             BAD_SECRET,
             GONE,
             BUSY,
+            OTHER_TUS,
+            Refusal::new(
+                ErrorCode::Invalid,
+                "`Content-Type` is not `application/offset+octet-stream`.",
+            )
+            .with_status(415),
             Refusal::new(ErrorCode::Conflict, "It does not go on at `Upload-Offset`: ask where."),
             Refusal::new(ErrorCode::Invalid, "`Upload-Offset` is missing."),
             Refusal::new(ErrorCode::TooLarge, "There are more bytes than were announced."),
@@ -585,12 +591,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Open the WebSocket",
         description: "A WebSocket handshake, best with the subprotocol `petrel.v1`. The token \
             goes into the first frame and never into the address. What is said on the socket is \
-            described by the AsyncAPI document at `/asyncapi.json`. A request that is no \
-            handshake is answered with 426.",
+            described by the AsyncAPI document at `/asyncapi.json`.",
         parameters: &[],
         request: None,
         answer: nothing(101, "The socket is open: say `hello` within 10 s."),
         own_refusals: &[
+            Refusal::new(ErrorCode::Invalid, "It is no WebSocket handshake.").with_status(426),
             Refusal::new(
                 ErrorCode::Unavailable,
                 "This gateway is going away: connect again, and get to another.",
@@ -639,10 +645,9 @@ const NO_PICTURE: Refusal =
 const MEDIA: Parameter = Parameter::path::<MediaId>("id", "The upload.");
 const SECRET: Parameter =
     Parameter::query::<String>("token", "As the address in the answer has it.");
-const TUS: Parameter = Parameter::header::<String>(
-    "Tus-Resumable",
-    "`1.0.0`; anything else is answered with 412 and `invalid`.",
-);
+const TUS: Parameter = Parameter::header::<String>("Tus-Resumable", "`1.0.0`.");
+const OTHER_TUS: Refusal =
+    Refusal::new(ErrorCode::Invalid, "`Tus-Resumable` is not `1.0.0`.").with_status(412);
 const NO_SUCH_MEDIA: Refusal =
     Refusal::new(ErrorCode::NotFound, "No such upload, or none that you may read.");
 const BAD_SECRET: Refusal = Refusal::new(
@@ -677,6 +682,7 @@ const NO_DOWNLOAD: &[Refusal] = &[
         "It is still `pending`: its owner gets an event when it is not, and others try \
                  again soon.",
     ),
+    Refusal::new(ErrorCode::Invalid, "It has no such range.").with_status(416),
 ];
 
 const fn download(
@@ -703,7 +709,6 @@ const fn download(
                 (206, "The range."),
                 (304, "It is that already."),
                 (307, "It is to be had at `Location`, for some minutes and without a token."),
-                (416, "It has no such range: `invalid`."),
             ],
         },
         own_refusals: NO_DOWNLOAD,

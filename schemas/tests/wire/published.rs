@@ -190,6 +190,27 @@ fn the_operations() {
 }
 
 #[test]
+fn every_refusal_is_a_problem_and_a_part_is_what_the_whole_is() {
+    let openapi = publish::openapi();
+    let operations = openapi["paths"].as_object().unwrap().values();
+    for operation in operations.flat_map(|path| path.as_object().unwrap().values()) {
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            let name = response["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+            let response = name.map_or(Some(response), |name| openapi.pointer(name)).unwrap();
+            let content = &response["content"];
+            if status.as_str() >= "400" {
+                let problem = &content["application/problem+json"]["schema"];
+                assert!(problem.is_object(), "{status}: {operation:#}");
+            } else if status == "206" {
+                assert_eq!(*content, responses["200"]["content"]);
+                assert!(content.is_object());
+            }
+        }
+    }
+}
+
+#[test]
 fn operations_are_told_apart_and_name_their_parameters() {
     let mut ids = BTreeSet::new();
     let mut routes = BTreeSet::new();
