@@ -143,6 +143,13 @@ impl App {
         self.publish(subject::changed(user), bytes::Bytes::new()).await;
     }
 
+    /// Returns when every gateway acts on what [`changed`](Self::changed): a
+    /// caller who is answered then finds it so wherever they ask next. To be
+    /// awaited last, since a client may hang up meanwhile.
+    pub(crate) async fn take_effect(&self, user: UserId) {
+        self.groups.forget_everywhere(user).await;
+    }
+
     /// Says something to all of a user's sessions, wherever they are.
     pub(crate) async fn notify(&self, user: UserId, notice: &Notice) {
         match serde_json::to_vec(notice) {

@@ -2,7 +2,8 @@
 //!
 //! The gateway that changes one of these publishes `changed.<user>`, and every
 //! gateway lets go of its entry. Core NATS may lose that only together with the
-//! connection, and then everything is let go.
+//! connection, and then everything is let go. Before the change is answered, all
+//! gateways are asked whether they have (`group/barrier.rs`).
 
 use std::{
     sync::{

@@ -186,7 +186,8 @@ async fn app(
     let roster = Roster::new(Arc::clone(&directory), absence.clone());
     let tasks = TaskTracker::new();
     let mux = Mux::start(&config.nats, &name, background, stopped.clone());
-    let groups = Groups::start(&bus, &name, config.lease(), background, stopped).await?;
+    let groups =
+        Groups::start(&bus, &name, config.lease(), roster.clone(), background, stopped).await?;
     let registry = Registry::default();
     let (gateway, lease) = (groups.gateway(), groups.lease());
     background.spawn(registry.clone().keep(bus.clone(), gateway, lease, stopped.clone()));

@@ -310,8 +310,8 @@ pub fn changed_of(subject: &str) -> Option<UserId> {
 /// All of [`changed`].
 pub const CHANGED_WILDCARD: &str = "changed.>";
 
-/// Where every gateway is asked a [`schemas::event::GroupBarrier`].
-pub const GROUP_BARRIER: &str = "barrier.group";
+/// Where every gateway is asked a [`schemas::event::Barrier`].
+pub const BARRIER: &str = "barrier";
 
 /// The stream of events nobody could decode.
 pub const DEAD_STREAM: &str = "DEAD";

@@ -236,11 +236,11 @@ pub struct NextPush {
     pub at: Millis,
 }
 
-/// What whoever changes a group asks of every gateway. Each answers, with its
-/// [`GatewayId`], when it is so.
+/// What whoever changes a group or a user asks of every gateway. Each answers,
+/// with its [`GatewayId`], when it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-pub enum GroupBarrier {
+pub enum Barrier {
     /// That no earlier change of the group is being told to its members.
     Turn {
         /// Which group.
@@ -257,6 +257,12 @@ pub enum GroupBarrier {
         version: u64,
         /// Who is in it as of this version.
         members: Vec<UserId>,
+    },
+    /// That what the gateway remembered of this user's devices, blocks and
+    /// settings is forgotten.
+    Forget {
+        /// Whose.
+        user: UserId,
     },
 }
 

@@ -30,7 +30,7 @@ use self::{
     passes::Purpose,
     table::{Age, Membership, Pass, Table},
 };
-use crate::{app::App, session::Refusal};
+use crate::{app::App, roster::Roster, session::Refusal};
 
 /// What a gateway knows of groups, and its place among the others.
 #[derive(Debug)]
@@ -59,12 +59,14 @@ impl Groups {
         bus: &Bus,
         name: &str,
         life: Duration,
+        roster: Roster,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let (gateway, table) = (GatewayId::mint(), Table::default());
         // Heard before anybody could ask.
-        let answering = barrier::Answering::start(gateway, bus.client.clone(), &table).await?;
+        let answering =
+            barrier::Answering::start(gateway, bus.client.clone(), &table, roster).await?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(answering.run()));
         let leases = Leases::new(bus.clone());
         let office = AtBucket { leases: leases.clone(), gateway, name: name.to_owned() };

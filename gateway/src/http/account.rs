@@ -64,6 +64,7 @@ pub(super) async fn login(
     };
     let good = device.tokens.newest();
     app.revoke(user.id, device.id, Some(good.family)).await;
+    app.take_effect(user.id).await;
     let me = Identity { user: user.id, device: device.id };
     session(&app, me, good)
 }
@@ -123,6 +124,7 @@ pub(super) async fn token(
         Rotation::Revoked => {
             tracing::warn!(user = %me.user, device = %me.device, "refresh token reused, revoked");
             app.revoke(me.user, me.device, None).await;
+            app.take_effect(me.user).await;
             Err(refused())
         }
         Rotation::Refused => Err(refused()),
@@ -147,6 +149,7 @@ pub(super) async fn unlink(
     let was_linked = app.directory.unlink_device(user, device).await?;
     if was_linked {
         app.drop_device(user, device).await;
+        app.take_effect(user).await;
     }
     Ok(was_linked)
 }

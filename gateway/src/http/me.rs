@@ -46,6 +46,7 @@ pub(super) async fn patch(
     if let Some(on) = read_receipts {
         app.notify(me.user, &Notice::ReadReceipts { on }).await;
     }
+    app.take_effect(me.user).await;
     Ok(shown(user))
 }
 
@@ -102,6 +103,7 @@ pub(super) async fn block(
     user(&app, other).await?;
     app.directory.block(me.user, other).await?;
     app.changed(me.user).await;
+    app.take_effect(me.user).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -114,6 +116,7 @@ pub(super) async fn unblock(
     app.limits.changes.take(me.user)?;
     app.directory.unblock(me.user, other).await?;
     app.changed(me.user).await;
+    app.take_effect(me.user).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,7 +4,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use schemas::{
     Body, GatewayId, Micros, Millis, RawBody,
     event::{
-        Acked, GroupBarrier, Mark, MarkedRead, Notice, PresenceRecord, ReadMark, ReadMarks,
+        Acked, Barrier, Mark, MarkedRead, Notice, PresenceRecord, ReadMark, ReadMarks,
         ReceiptsBatch, SessionMark, Watermark,
     },
     http::List,
@@ -162,15 +162,16 @@ fn notices_between_gateways() {
 }
 
 #[test]
-fn what_gateways_ask_of_each_other_about_a_group() {
+fn what_gateways_ask_of_each_other() {
     let (group, version) = (group(), 3);
     let barriers = [
-        GroupBarrier::Turn { group, version },
-        GroupBarrier::Effect { group, version, members: vec![alice(), bob()] },
+        Barrier::Turn { group, version },
+        Barrier::Effect { group, version, members: vec![alice(), bob()] },
+        Barrier::Forget { user: alice() },
     ];
     for barrier in &barriers {
         let text = serde_json::to_string(barrier).unwrap();
-        assert_eq!(&serde_json::from_str::<GroupBarrier>(&text).unwrap(), barrier);
+        assert_eq!(&serde_json::from_str::<Barrier>(&text).unwrap(), barrier);
     }
     assert_json_snapshot!(barriers);
 }

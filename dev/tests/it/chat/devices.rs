@@ -37,6 +37,21 @@ async fn ones_other_devices_get_a_copy_with_the_same_ts() {
 }
 
 #[tokio::test]
+async fn a_device_gets_all_that_is_sent_once_its_login_was_answered() {
+    let [alice, bob] = Person::several().await;
+    let mut b = bob.connect(SECOND).await;
+    b.sends(text("before", &alice, "hi")).await;
+    for round in 0..30 {
+        let desk = alice.link().await;
+        let id = format!("m{round}");
+        b.sends(text(&id, &alice, "hi")).await;
+        assert_eq!(ids(&desk.fetch(FIRST).await.items), [id.as_str()]);
+        b.gets_receipt().await;
+        desk.at(FIRST).logout().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn delivered_counts_with_the_first_device_that_acknowledges() {
     let [alice, bob] = Person::several().await;
     let (slow, fast) = (bob.link().await, bob.link().await);
