@@ -208,12 +208,13 @@ async fn a_load_of_traffic_is_measured_and_checked() {
 #[tokio::test]
 async fn a_load_of_presence_is_measured_and_checked() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_petrel-load"));
-    command.args(["presence", "--json", "--connections", "10", "--changes", "4", "--hold", "1"]);
+    command.args(["presence", "--json", "--connections", "40", "--changes", "4", "--hold", "1"]);
     let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["presence"]["change_to_watcher"]["count"], 4, "{report}");
-    assert!(report["presence"]["connecting"]["workers"].as_f64() > Some(0.0), "{report}");
+    // Of each part alone it may be less than the kernel counts.
+    assert!(report["presence"]["connecting"]["total"].as_f64() > Some(0.0), "{report}");
 }
 
 #[tokio::test]
