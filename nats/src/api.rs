@@ -7,7 +7,9 @@ use async_nats::{
     Client, ConnectOptions, Event, HeaderMap, Message, Request, RequestErrorKind, connection::State,
 };
 use bytes::Bytes;
+use schemas::Millis;
 use serde::{Deserialize, de::DeserializeOwned};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::retry::Retries;
@@ -15,6 +17,11 @@ use crate::retry::Retries;
 /// How long one request waits for its answer. A stream without a leader does
 /// not answer at all, so waiting longer is only slower than asking again.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// When something was stored, as JetStream tells it.
+pub fn stored_at(time: OffsetDateTime) -> Millis {
+    Millis(time.unix_timestamp() * 1_000 + i64::from(time.millisecond()))
+}
 
 /// An error that nats-server itself reports.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]

@@ -71,7 +71,7 @@ impl Raw {
     fn decode(self) -> Result<Found, ApiError> {
         let payload = BASE64_STANDARD.decode(self.data).map_err(unreadable)?;
         let time = OffsetDateTime::parse(&self.time, &Rfc3339).map_err(unreadable)?;
-        let stored = Millis(time.unix_timestamp() * 1_000 + i64::from(time.millisecond()));
+        let stored = api::stored_at(time);
         Ok(Found { seq: self.seq, subject: self.subject, payload: payload.into(), stored })
     }
 }

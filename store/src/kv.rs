@@ -87,6 +87,9 @@ impl KvDirectory {
         pattern: &str,
     ) -> Result<(Vec<T>, Option<Millis>), DirectoryError> {
         let marks = self.bucket.keys(pattern).await?;
+        if marks.is_empty() {
+            return Ok((Vec::new(), None));
+        }
         // Later than that, so that it is not too early for any of them.
         let last = self.bucket.last_written(pattern).await?;
         let ends = marks.iter().filter_map(|mark| mark.rsplit('.').next()?.parse().ok());

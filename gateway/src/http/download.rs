@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt as _;
-use schemas::{ErrorCode, MediaId};
+use schemas::{DeviceId, ErrorCode, MediaId};
 use store::{
     Media, MediaState, Served,
     objects::{Download, Object, ObjectError, Part},
@@ -55,6 +55,8 @@ struct File {
     mime: String,
     disposition: String,
     tag: HeaderValue,
+    /// Which device has the media when it has this.
+    fetched_by: Option<DeviceId>,
 }
 
 /// `GET /v1/media/{id}/content`
@@ -65,8 +67,8 @@ pub(super) async fn content(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let file = ready(&app, me, id).await?.content()?;
-    serve(&app, me, &file, &method, &headers).await
+    let file = ready(&app, me, id).await?.content(me.device)?;
+    serve(&app, &file, &method, &headers).await
 }
 
 /// `GET /v1/media/{id}/thumbnail`
@@ -78,7 +80,7 @@ pub(super) async fn thumbnail(
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let file = ready(&app, me, id).await?.thumbnail()?;
-    serve(&app, me, &file, &method, &headers).await
+    serve(&app, &file, &method, &headers).await
 }
 
 /// Media that this user may read, and that there is something to read of.
@@ -98,7 +100,6 @@ async fn ready(app: &Arc<App>, me: Identity, id: MediaId) -> Result<Ready, HttpE
 
 async fn serve(
     app: &Arc<App>,
-    me: Identity,
     file: &File,
     method: &Method,
     headers: &HeaderMap,
@@ -109,8 +110,8 @@ async fn serve(
     let address = signs.then(|| app.objects.sign_download(file.object, &download, SIGNED));
     if let Some(address) = address.flatten() {
         // Nobody tells what becomes of it.
-        if file.object.part == Part::Content {
-            app.note_fetch(file.object.media, me.device);
+        if let Some(device) = file.fetched_by {
+            app.note_fetch(file.object.media, device);
         }
         let headers = [(header::LOCATION, value(&address)?), (header::CACHE_CONTROL, ADDRESS_KEPT)];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
@@ -130,7 +131,7 @@ async fn serve(
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let (range, body) = match method {
         &Method::HEAD => (range.unwrap_or(0..size), Body::empty()),
-        _ => open(app, me, file, range, size).await?,
+        _ => open(app, file, range, size).await?,
     };
     let mut response = (status, LOCKED, file.kept()).into_response();
     let told = response.headers_mut();
@@ -149,7 +150,6 @@ async fn serve(
 /// What is read, and which bytes these are.
 async fn open(
     app: &Arc<App>,
-    me: Identity,
     file: &File,
     range: Option<Range<u64>>,
     size: u64,
@@ -158,21 +158,22 @@ async fn open(
     // A gateway that leaves is not held up by who reads slowly; they go on with
     // a range, elsewhere.
     let bytes = reading.bytes.take_until(app.closing.clone().cancelled_owned());
-    let Object { media, part } = file.object;
     // Who takes the end of it has, by one request or by several, all of it.
-    let body = if part == Part::Content && reading.range.end == size {
-        let length = size - reading.range.start;
-        Body::from_stream(app.noting_fetch(media, me.device, bytes, length))
-    } else {
-        Body::from_stream(bytes)
+    let body = match file.fetched_by.filter(|_| reading.range.end == size) {
+        Some(device) => {
+            let length = size - reading.range.start;
+            Body::from_stream(app.noting_fetch(file.object.media, device, bytes, length))
+        }
+        None => Body::from_stream(bytes),
     };
     Ok((reading.range, body))
 }
 
 impl Ready {
-    fn content(self) -> Result<File, HttpError> {
+    fn content(self, fetched_by: DeviceId) -> Result<File, HttpError> {
         let object = Object { media: self.id, part: Part::Content };
-        File::new(object, &self.name, self.served.mime, "content")
+        let file = File::new(object, &self.name, self.served.mime, "content")?;
+        Ok(File { fetched_by: Some(fetched_by), ..file })
     }
 
     fn thumbnail(self) -> Result<File, HttpError> {
@@ -192,6 +193,7 @@ impl File {
             mime,
             // What is ready never changes.
             tag: value(&format!("\"{}.{which}\"", object.media))?,
+            fetched_by: None,
         })
     }
 

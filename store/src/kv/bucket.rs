@@ -12,10 +12,12 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use nats::subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject};
+use nats::{
+    api::stored_at,
+    subject::{DIRECTORY_BUCKET, bucket_stream, bucket_subject},
+};
 use schemas::Millis;
 use serde::{Serialize, de::DeserializeOwned};
-use time::OffsetDateTime;
 
 use crate::{
     documents::{Decided, Decision},
@@ -127,7 +129,7 @@ impl Bucket {
         let mut next = None;
         while found.len() < limit {
             let Some(message) = self.next(&subject, next.unwrap_or(from)).await? else { break };
-            if written(message.time) >= before {
+            if stored_at(message.time) >= before {
                 break;
             }
             next = Some(message.sequence + 1);
@@ -352,12 +354,8 @@ impl From<StreamMessage> for Entry {
     fn from(message: StreamMessage) -> Self {
         let is_marker = message.headers.get(OPERATION).is_some();
         let value = (!is_marker).then_some(message.payload);
-        Self { value, revision: message.sequence, written: Some(written(message.time)) }
+        Self { value, revision: message.sequence, written: Some(stored_at(message.time)) }
     }
-}
-
-fn written(time: OffsetDateTime) -> Millis {
-    Millis(time.unix_timestamp() * 1_000 + i64::from(time.millisecond()))
 }
 
 fn decode<D: DeserializeOwned>(key: &str, value: &[u8]) -> Result<D, DirectoryError> {

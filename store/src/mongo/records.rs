@@ -150,19 +150,15 @@ impl<D: Serialize + DeserializeOwned> Records<D> {
     pub(super) async fn put(&self, id: &str, document: &D) -> Result<(), DirectoryError> {
         let mut fields = self.encode(id, document, 1)?;
         fields.remove(ID);
-        let mut patience = Patience::new();
-        loop {
+        let put = || {
             let put = self.collection.update_one(doc! { ID: id }, doc! { "$set": &fields });
-            let put = put.upsert(true);
-            match patience.wait(put.into_future()).await {
-                Ok(_) => return Ok(()),
-                // Somebody else has just stored the first one.
-                Err(source) if is_duplicate(&source) => {
-                    patience.pause(Trouble::Contended).await?;
-                }
-                Err(source) => patience.pause(unanswered(source)?).await?,
-            }
-        }
+            put.upsert(true).into_future()
+        };
+        let trouble = |source| {
+            // Somebody else has just stored the first one.
+            if is_duplicate(&source) { Ok(Trouble::Contended) } else { unanswered(source) }
+        };
+        Patience::new().persist(put, trouble).await.map(drop)
     }
 
     /// Changes a document that is there, as

@@ -5,7 +5,7 @@
 //! was a moment ago: then whoever was cut off can still go on, and an address
 //! that the store has signed has ended. Whatever is not known counts as not yet.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use nats::Inboxes;
@@ -126,5 +126,11 @@ impl Handover {
     ) -> Result<bool, Unavailable> {
         let since = self.inboxes.waiting_since(user, device).await.map_err(Unavailable::new)?;
         Ok(since.is_none_or(|since| since > sent))
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").field("after", &self.after).finish_non_exhaustive()
     }
 }

@@ -44,7 +44,6 @@ pub struct Sweep {
     directory: Arc<dyn Directory>,
     objects: Objects,
     lifetime: Duration,
-    handover: Option<Handover>,
     passes: Vec<Pass>,
     missed: Vec<(MediaId, Look)>,
 }
@@ -61,12 +60,12 @@ struct Pass {
 }
 
 /// What may be due of media.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Look {
     /// Their time.
     Age,
     /// They themselves, to those they were sent to.
-    Handover,
+    Handover(Arc<Handover>),
 }
 
 /// Media that may be due.
@@ -107,11 +106,11 @@ impl Sweep {
         let (unsent, lifetime) = (options.unsent(), options.retention.lifetime());
         let mut passes =
             vec![Pass::new(Look::Age, lifetime, ANEW), Pass::new(Look::Age, unsent, ANEW)];
-        let handover = options.retention.fetched().map(|after| {
-            passes.push(Pass::new(Look::Handover, after, FETCHED_ANEW));
-            Handover::new(Arc::clone(&directory), inboxes, after)
-        });
-        Self { directory, objects, lifetime, handover, passes, missed: Vec::new() }
+        if let Some(after) = options.retention.fetched() {
+            let handover = Handover::new(Arc::clone(&directory), inboxes, after);
+            passes.push(Pass::new(Look::Handover(Arc::new(handover)), after, FETCHED_ANEW));
+        }
+        Self { directory, objects, lifetime, passes, missed: Vec::new() }
     }
 
     /// Sweeps for ever.
@@ -149,11 +148,12 @@ impl Sweep {
             self.passes[index].begin(now);
             loop {
                 let Pass { look, age, place, .. } = &self.passes[index];
-                let (look, before) = (*look, now.minus(*age));
+                let (look, before) = (look.clone(), now.minus(*age));
                 let page = self.directory.media_before(before, place.as_ref(), PAGE);
                 let MediaPage { media, next } = page.await.map_err(Unavailable::new)?;
                 let Some(next) = next else { break };
-                let listed = media.into_iter().map(|media| (Candidate::Listed(media), look));
+                let listed =
+                    media.into_iter().map(|media| (Candidate::Listed(media), look.clone()));
                 self.each(listed, now, swept).await;
                 self.passes[index].place = Some(next);
                 sleep(PAUSE).await;
@@ -170,7 +170,7 @@ impl Sweep {
         swept: &mut Swept,
     ) {
         let look = async |(media, look): (Candidate, Look)| {
-            ((media.id(), look), self.remove_if_due(media, look, now).await)
+            ((media.id(), look.clone()), self.remove_if_due(media, &look, now).await)
         };
         let looks: Vec<_> = candidates.map(look).collect();
         let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -199,7 +199,7 @@ impl Sweep {
     async fn remove_if_due(
         &self,
         candidate: Candidate,
-        look: Look,
+        look: &Look,
         now: Millis,
     ) -> Result<Option<u64>, Unavailable> {
         let id = candidate.id();
@@ -226,16 +226,15 @@ impl Sweep {
     async fn reason(
         &self,
         media: &Media,
-        look: Look,
+        look: &Look,
         now: Millis,
     ) -> Result<Option<Reason>, Unavailable> {
-        match (look, &self.handover) {
-            (Look::Age, _) => self.aged(media, now).await,
-            (Look::Handover, Some(handover)) => {
+        match look {
+            Look::Age => self.aged(media, now).await,
+            Look::Handover(handover) => {
                 let is_over = handover.is_over(media, now).await?;
                 Ok(is_over.then_some(Reason::Fetched))
             }
-            (Look::Handover, None) => Ok(None),
         }
     }
 

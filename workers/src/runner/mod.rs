@@ -18,7 +18,7 @@ use std::{
 };
 
 use async_nats::jetstream;
-use nats::Bus;
+use nats::{Bus, api::stored_at};
 use schemas::Millis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -103,10 +103,9 @@ pub(crate) struct Delivery {
 impl Delivery {
     pub(crate) fn of(message: &jetstream::Message) -> Result<Self, Undecodable> {
         let info = message.info().map_err(Undecodable::new)?;
-        let stored = info.published.unix_timestamp_nanos() / 1_000_000;
         Ok(Self {
             seq: info.stream_sequence,
-            stored: Millis(i64::try_from(stored).unwrap_or(i64::MAX)),
+            stored: stored_at(info.published),
             deliveries: info.delivered,
         })
     }

@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::kv::Store;
 use nats::subject::DIRECTORY_BUCKET;
-use schemas::{DeviceId, MediaId, UserId};
+use schemas::{DeviceId, MediaId, Millis, UserId};
 use serde_json::{Value, json};
 use store::{Audience, MediaChange};
 
@@ -89,6 +89,27 @@ async fn what_everyone_has_goes_from_s3() {
     what_everyone_has_goes(Post::with_s3().await).await;
 }
 
+/// Whoever fetches it again has as long again.
+#[tokio::test]
+async fn its_hours_count_from_when_it_was_sent_or_fetched_last() {
+    let post = Post::with_a_folder().await;
+    let (alice, alices) = post.somebody(1).await;
+    let (bob, bobs) = post.somebody(1).await;
+    let media = sent(&post, alice, Audience::User(bob)).await;
+    let shared = post.directory.media_shares(media).await.unwrap().last.unwrap();
+    while Millis::now().0 < shared.0 + 20 {
+        tokio::task::yield_now().await;
+    }
+    post.fetched_by(media, &[alices[0], bobs[0]]).await;
+    let fetched = post.directory.media_fetches(media).await.unwrap().last.unwrap();
+    let two_hours_after = |time: Millis, more| Millis(time.0 + 2 * HOUR + more);
+    for too_soon in [two_hours_after(shared, 10), two_hours_after(fetched, 0)] {
+        assert_eq!(Sweeping::set(&post, &TWO_HOURS).at(too_soon).await.media, 0);
+    }
+    let late_enough = two_hours_after(fetched, 1);
+    assert_eq!(Sweeping::set(&post, &TWO_HOURS).at(late_enough).await.media, 1);
+}
+
 #[tokio::test]
 async fn it_goes_when_the_last_chat_has_it() {
     let post = Post::with_a_folder().await;
@@ -126,7 +147,7 @@ async fn who_came_later_need_not_have_it() {
     post.fetched_by(media, &[alices[0], bobs[0]]).await;
     let mut later = Later::of(&post);
     assert_eq!(later.swept().await, 0);
-    let tomorrow = schemas::Millis::now().0 + DAY;
+    let tomorrow = Millis::now().0 + DAY;
     post.alters(&format!("user.{bob}"), |user| {
         user["devices"][1]["linked"] = json!(tomorrow);
     })

@@ -34,7 +34,11 @@ impl Sweeping {
     }
 
     pub(super) async fn after(&mut self, time: i64) -> Swept {
-        self.sweep.run(Millis(self.now.0 + time)).await.unwrap()
+        self.at(Millis(self.now.0 + time)).await
+    }
+
+    pub(super) async fn at(&mut self, now: Millis) -> Swept {
+        self.sweep.run(now).await.unwrap()
     }
 }
 
